@@ -1,0 +1,1 @@
+"""Side-by-side measurements against peers: `python -m benchmarks.<area>` prints one table for one run."""
