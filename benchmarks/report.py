@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Better = Literal["more", "less"]
 
@@ -29,7 +32,7 @@ class Row:
 
 @dataclass(slots=True)
 class Report:
-    """Collects samples per measure and subject; `packages` are the distributions whose versions the run depends on."""
+    """Collects samples per measure and subject; `packages` names the distributions whose versions matter."""
 
     area: str
     packages: Sequence[str] = ()
@@ -67,7 +70,7 @@ class Report:
         )
 
     def as_table(self) -> str:
-        """Return an aligned table: the median, the range of the samples, and how ours compares with each peer."""
+        """Return an aligned table: the median, the range of its samples, and how ours compares with the peer."""
         ours = {row.measure: row.value for row in self.rows() if row.subject == OURS}
         lines = [("measure", "subject", "median", "lowest", "highest", "unit", "roadworthy is")]
         for row in self.rows():
@@ -103,14 +106,10 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.machine()
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _comparison(row: Row, ours: float | None) -> str:
