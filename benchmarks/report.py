@@ -70,7 +70,7 @@ class Report:
         )
 
     def as_table(self) -> str:
-        """Return an aligned table: the median, the range of its samples, and how ours compares with the peer."""
+        """Return an aligned table: the median, the range of its samples, and our ratio to each peer."""
         ours = {row.measure: row.value for row in self.rows() if row.subject == OURS}
         lines = [("measure", "subject", "median", "lowest", "highest", "unit", "roadworthy is")]
         for row in self.rows():
