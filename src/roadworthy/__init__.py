@@ -1,0 +1,49 @@
+"""Declare what a service needs and promises; run it hardened, with everything operations needs derived from it."""
+
+from roadworthy._version import VERSION as __version__
+from roadworthy.duration import days, hours, minutes, seconds
+from roadworthy.errors import (
+    AlreadyRunning,
+    DatabaseUnavailable,
+    DeclarationError,
+    InvalidArguments,
+    JobNotFound,
+    LeaseLost,
+    MigrationError,
+    MissingExtra,
+    NotRunning,
+    RoadworthyError,
+    SettingError,
+    TransactionEnded,
+)
+from roadworthy.jobs.spec import Backoff
+from roadworthy.service import Counter, Database, Gauge, Histogram, Job, Queue, Service, ServiceSpec
+
+__all__ = [
+    "AlreadyRunning",
+    "Backoff",
+    "Counter",
+    "Database",
+    "DatabaseUnavailable",
+    "DeclarationError",
+    "Gauge",
+    "Histogram",
+    "InvalidArguments",
+    "Job",
+    "JobNotFound",
+    "LeaseLost",
+    "MigrationError",
+    "MissingExtra",
+    "NotRunning",
+    "Queue",
+    "RoadworthyError",
+    "Service",
+    "ServiceSpec",
+    "SettingError",
+    "TransactionEnded",
+    "__version__",
+    "days",
+    "hours",
+    "minutes",
+    "seconds",
+]

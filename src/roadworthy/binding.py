@@ -1,0 +1,23 @@
+"""What a running service's handles are bound to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from roadworthy.database.pool import Pool
+    from roadworthy.jobs.engine import Engine
+    from roadworthy.telemetry.registry import MetricRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The parts that stand behind a service's handles while it runs.
+
+    `engine` keeps the jobs in the database behind `pool`, so that they join its transactions.
+    """
+
+    pool: Pool
+    engine: Engine
+    metrics: MetricRegistry

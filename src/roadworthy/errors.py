@@ -1,0 +1,79 @@
+"""Every error that Roadworthy raises on purpose, in one tree.
+
+    RoadworthyError
+    ├── DeclarationError        a Service declares something that cannot work (also a ValueError)
+    ├── NotRunning              a handle was used outside a running service
+    ├── MissingExtra            an optional dependency is not installed
+    ├── SettingError            an environment variable holds a value that breaks its rule
+    ├── AlreadyRunning          another `roadworthy run` owns the data directory
+    ├── DatabaseUnavailable     PostgreSQL could not be started or reached in time
+    ├── MigrationError          a migration is missing, changed or failed; nothing of it was kept
+    ├── TransactionEnded        a transaction's connection was used after it was over
+    ├── InvalidArguments        a job was enqueued with arguments that its function does not take
+    ├── JobNotFound             no job, or no dead job, has that id
+    └── LeaseLost               a job's lease went to somebody else; its completion was rejected
+
+Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
+exit code 2 and prints the message without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class RoadworthyError(Exception):
+    """The root of the tree; catching it catches everything that Roadworthy raises on purpose."""
+
+
+class DeclarationError(RoadworthyError, ValueError):
+    """A Service declares something that cannot work."""
+
+
+class NotRunning(RoadworthyError):
+    """A handle was used outside a running service."""
+
+    def __init__(self, handle: str) -> None:
+        """`handle` names what was used, as in "database 'main'"."""
+        super().__init__(
+            f"{handle} was used while its service is not running. Start it with `roadworthy run`, wrap the code in "
+            "`async with service.running():`, or in a test in `async with roadworthy.testing.running(service):`."
+        )
+
+
+class MissingExtra(RoadworthyError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        """`what` needs the optional dependencies named `extra`."""
+        super().__init__(f"{what} needs an optional dependency. Install it with: pip install 'roadworthy[{extra}]'")
+
+
+class SettingError(RoadworthyError):
+    """An environment variable holds a value that breaks its rule."""
+
+
+class AlreadyRunning(RoadworthyError):
+    """Another `roadworthy run` owns the data directory."""
+
+
+class DatabaseUnavailable(RoadworthyError):
+    """PostgreSQL could not be started or reached in time."""
+
+
+class MigrationError(RoadworthyError):
+    """A migration is missing, changed or failed; nothing of it was kept."""
+
+
+class TransactionEnded(RoadworthyError):
+    """A transaction's connection was used after the transaction was over."""
+
+
+class InvalidArguments(RoadworthyError, TypeError):
+    """A job was enqueued with arguments that its function does not take."""
+
+
+class JobNotFound(RoadworthyError, LookupError):
+    """No job, or no dead job, has that id."""
+
+
+class LeaseLost(RoadworthyError):
+    """A job's lease went to somebody else; its completion was rejected."""

@@ -1,0 +1,1 @@
+"""Durable background work: queues and jobs on an engine that loses nothing."""

@@ -1,0 +1,111 @@
+"""A job function's arguments: checked when a job is enqueued, kept as JSON, converted back when it runs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from roadworthy.errors import DeclarationError, InvalidArguments
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+class Arguments:
+    """The compiled signature of a job function."""
+
+    def __init__(self, name: str, signature: inspect.Signature, struct: type[msgspec.Struct]) -> None:
+        """Made by `Arguments.of`."""
+        self.name = name
+        self.names = tuple(signature.parameters)
+        self._signature = signature
+        self._struct = struct
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(struct).decode
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Arguments:
+        """Compile `function`'s signature; raise `DeclarationError` where it cannot be a job's."""
+        name = getattr(function, "__name__", repr(function))
+        if not inspect.iscoroutinefunction(function):
+            raise DeclarationError(f"job {name!r} is not an async function; declare it with `async def`")
+        try:
+            hints = typing.get_type_hints(function)
+        except NameError as error:
+            raise DeclarationError(f"job {name!r} has an annotation that cannot be resolved: {error}") from None
+        signature = inspect.signature(function)
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+        for parameter in signature.parameters.values():
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise DeclarationError(
+                    f"job {name!r} takes {parameter}; a job's arguments are kept by name, so name each parameter"
+                )
+            kind = hints.get(parameter.name, Any)
+            if parameter.default is parameter.empty:
+                fields.append((parameter.name, kind))
+            else:
+                fields.append((parameter.name, kind, msgspec.field(default_factory=_constant(parameter.default))))
+        try:
+            struct = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
+            msgspec.json.Decoder(struct)
+        except TypeError as error:
+            raise DeclarationError(
+                f"job {name!r} has a parameter that JSON cannot carry: {error}; pass an id and look the rest up"
+            ) from None
+        return cls(name, signature, struct)
+
+    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments by name, defaults filled in; raise `InvalidArguments` where they do not fit."""
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidArguments(f"job {self.name!r} takes {self._signature}: {error}") from None
+        bound.apply_defaults()
+        try:
+            msgspec.convert(msgspec.to_builtins(bound.arguments), self._struct)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise InvalidArguments(f"job {self.name!r} takes {self._signature}: {error}") from None
+        return bound.arguments
+
+    def encode(self, bound: dict[str, Any]) -> bytes:
+        """Return bound arguments as a JSON object."""
+        return self._encode(bound)
+
+    def decode(self, arguments: bytes) -> dict[str, Any]:
+        """Return the arguments kept as JSON, each as its parameter's type; raise `InvalidArguments` where they do not fit."""
+        try:
+            struct = self._decode(arguments)
+        except msgspec.MsgspecError as error:
+            raise InvalidArguments(
+                f"job {self.name!r} takes {self._signature}, which the arguments kept with it no longer fit: {error}"
+            ) from None
+        return {name: getattr(struct, name) for name in self.names}
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+class UniqueKey:
+    """A compiled template such as "{site}:{url}", whose keys never collide for different arguments."""
+
+    def __init__(self, template: str, arguments: Arguments) -> None:
+        """Compile `template`; raise `DeclarationError` where it names something that is no parameter of the job."""
+        self.template = template
+        self._fields = tuple(_FIELD.findall(template))
+        for field in self._fields:
+            if field not in arguments.names:
+                raise DeclarationError(
+                    f"job {arguments.name!r} has unique={template!r}, but no parameter {field!r}; "
+                    f"use {', '.join(arguments.names) or 'a parameter'}"
+                )
+        if "{" in _FIELD.sub("", template) or "}" in _FIELD.sub("", template):
+            raise DeclarationError(f"job {arguments.name!r} has unique={template!r} with an unpaired brace; balance it")
+
+    def of(self, bound: dict[str, Any]) -> str:
+        """Return the key for bound arguments: the values as JSON, so that 1 and "1" differ and separators cannot be forged."""
+        return msgspec.json.encode([bound[field] for field in self._fields]).decode()

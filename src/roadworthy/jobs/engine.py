@@ -1,0 +1,168 @@
+"""The seam between jobs and where they are kept: one Protocol, behind which every backend behaves the same.
+
+Time is the backend's own clock everywhere: a worker whose clock is wrong claims, loses and completes like any other.
+A lease is a number that only grows; each claim draws a new one, and whatever a worker says of a job counts only while
+the job still carries the lease that the worker was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+State = Literal["scheduled", "ready", "running", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be added. `arguments` is a JSON object; `delay` counts from the backend's now and yields to `run_at`."""
+
+    queue: str
+    job: str
+    arguments: bytes
+    attempts: int
+    priority: int = 0
+    unique_key: str | None = None
+    delay: timedelta | None = None
+    run_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job in a worker's hand. `attempt` counts from 1; `lease` fences everything said of it."""
+
+    id: int
+    lease: int
+    queue: str
+    job: str
+    arguments: bytes
+    attempt: int
+    attempts: int
+    enqueued_at: datetime
+    ready_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed: the exception's class name, its message and its traceback."""
+
+    error_class: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The attempt succeeded."""
+
+    id: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed and another is due after `delay`."""
+
+    id: int
+    lease: int
+    delay: timedelta
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """The last attempt failed: the job goes to the dead letters."""
+
+    id: int
+    lease: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The attempt was not begun, or was cut short by a drain: the job is ready again and the attempt does not count."""
+
+    id: int
+    lease: int
+
+
+Outcome = Done | Retry | Bury | Release
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """A queue as it stands; `oldest_ready_at` is when its longest-waiting ready job became ready."""
+
+    queue: str
+    scheduled: int
+    ready: int
+    running: int
+    dead: int
+    oldest_ready_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as people see it, with the failures of its earlier attempts, oldest first."""
+
+    id: int
+    state: State
+    queue: str
+    job: str
+    arguments: bytes
+    attempt: int
+    attempts: int
+    priority: int
+    unique_key: str | None
+    enqueued_at: datetime
+    run_at: datetime
+    worker: str | None
+    failures: tuple[dict[str, Any], ...]
+
+
+class Engine(Protocol):
+    """Keeps jobs. Every method takes at most its own time-out and is safe to cancel."""
+
+    async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
+        """Add jobs, in the caller's transaction if `connection` is given; an id each, None where a unique key was taken."""
+
+    async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+        """Lease up to `limit` ready jobs, lowest priority number first, then the longest ready."""
+
+    async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
+        """Apply outcomes whose lease still holds; return the ids that were fenced off."""
+
+    async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
+        """Extend the (id, lease) pairs by `lease` from now; return the ids that are no longer held."""
+
+    async def rescue(self, *, limit: int = 1000) -> tuple[int, int]:
+        """Give jobs whose lease ran out another attempt, or bury them after their last; return (rescued, buried)."""
+
+    async def fire(self, schedule: str, fire_time: datetime, job: NewJob) -> bool:
+        """Enqueue a scheduled job once per (schedule, fire time); False if another scheduler already had."""
+
+    def listen(self, queues: Sequence[str]) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Yield the name of a queue when it may have become ready; a hint that may be lost, never a promise."""
+
+    async def now(self) -> datetime:
+        """The backend's clock."""
+
+    async def counts(self) -> list[QueueCounts]:
+        """Every queue that holds a job."""
+
+    async def jobs(
+        self, *, queue: str | None = None, job: str | None = None, state: State | None = None, limit: int = 50
+    ) -> list[JobRecord]:
+        """Jobs that match, newest first."""
+
+    async def find(self, id: int) -> JobRecord | None:
+        """One job, waiting, running or dead."""
+
+    async def retry_dead(self, ids: Sequence[int]) -> int:
+        """Make dead jobs ready again with their attempts anew; return how many were dead."""
+
+    async def discard(self, ids: Sequence[int]) -> int:
+        """Delete dead or waiting jobs for good; return how many were deleted."""

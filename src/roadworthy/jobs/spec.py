@@ -1,0 +1,103 @@
+"""The declarations of background work: queues, the jobs on them, and when a job repeats by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from roadworthy.errors import DeclarationError
+from roadworthy.jobs.arguments import Arguments, UniqueKey
+
+_QUEUE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+JobFunction = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long a failed job waits: `base` × `factor` ** (attempt − 1), at most `longest`, spread by ± `jitter` of itself."""
+
+    base: timedelta = timedelta(seconds=1)
+    factor: float = 2.0
+    longest: timedelta = timedelta(hours=1)
+    jitter: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.base < timedelta(0) or self.longest < self.base:
+            raise DeclarationError(f"backoff needs 0 <= base <= longest, not base={self.base}, longest={self.longest}")
+        if self.factor < 1:
+            raise DeclarationError(f"backoff has factor={self.factor}; it must be at least 1")
+        if not 0 <= self.jitter < 1:
+            raise DeclarationError(f"backoff has jitter={self.jitter}; it is a share of the delay, from 0 up to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """A queue: how often its jobs are tried, how long a claim lasts unrenewed, and who works on it.
+
+    `workers` is the smallest and the largest number of worker processes, `concurrency` the jobs that one of them runs
+    at once, `target_latency` the time in which a new job should start.
+    """
+
+    name: str
+    attempts: int = 5
+    lease: timedelta = timedelta(seconds=60)
+    workers: tuple[int, int] = (1, 1)
+    concurrency: int = 10
+    target_latency: timedelta = timedelta(seconds=30)
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def __post_init__(self) -> None:
+        if not _QUEUE_NAME.fullmatch(self.name):
+            raise DeclarationError(f"queue name {self.name!r} must match [a-z][a-z0-9_-]*; rename it")
+        if self.attempts < 1:
+            raise DeclarationError(f"queue {self.name!r} has attempts={self.attempts}; it must be at least 1")
+        if self.lease < timedelta(seconds=1):
+            raise DeclarationError(f"queue {self.name!r} has lease={self.lease}; it must be at least a second")
+        fewest, most = self.workers
+        if not 0 <= fewest <= most or most < 1:
+            raise DeclarationError(
+                f"queue {self.name!r} has workers={self.workers}; it is (fewest, most) with 0 <= fewest <= most, most >= 1"
+            )
+        if self.concurrency < 1:
+            raise DeclarationError(f"queue {self.name!r} has concurrency={self.concurrency}; it must be at least 1")
+        if self.target_latency <= timedelta(0):
+            raise DeclarationError(f"queue {self.name!r} has target_latency={self.target_latency}; it must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job: a function on a queue.
+
+    `unique` keys the job by its arguments: while a job with that key waits or runs, another is not added.
+    `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (UTC, five fields) make the scheduler
+    enqueue it, once per fire time however many schedulers run.
+    """
+
+    name: str
+    queue: str
+    function: JobFunction
+    arguments: Arguments
+    unique: UniqueKey | None = None
+    timeout: timedelta | None = None
+    priority: int = 0
+    every: timedelta | None = None
+    cron: str | None = None
+    attempts: int = 5
+
+    def __post_init__(self) -> None:
+        if not _JOB_NAME.fullmatch(self.name):
+            raise DeclarationError(f"job name {self.name!r} must be a function's name; decorate a named function")
+        if self.timeout is not None and self.timeout <= timedelta(0):
+            raise DeclarationError(f"job {self.name!r} has timeout={self.timeout}; it must be positive")
+        if not -32768 <= self.priority <= 32767:
+            raise DeclarationError(f"job {self.name!r} has priority={self.priority}; it must fit in -32768..32767")
+        if self.every is not None and self.cron is not None:
+            raise DeclarationError(f"job {self.name!r} has both every= and cron=; keep one")
+        if self.every is not None and self.every < timedelta(seconds=1):
+            raise DeclarationError(f"job {self.name!r} has every={self.every}; it must be at least a second")
+        if self.attempts < 1:
+            raise DeclarationError(f"job {self.name!r} has attempts={self.attempts}; it must be at least 1")

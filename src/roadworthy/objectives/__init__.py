@@ -1,0 +1,1 @@
+"""What a service promises: objectives over its metrics, and alerts for people."""

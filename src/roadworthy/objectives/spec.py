@@ -1,0 +1,89 @@
+"""The declarations of promises: service level objectives and alerts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from roadworthy.errors import DeclarationError
+
+Severity = Literal["critical", "warning", "business"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "business")
+
+_ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
+_OBJECTIVE_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_ALERT_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveSpec:
+    """A service level objective: the share of events, between 0 and 1, that are to be good.
+
+    Without `under` an event is a request and good means that it was not answered with a 5xx. With `under` good means
+    within that time; `metric` names the histogram that is measured, by default the HTTP one. `route` ("GET /search")
+    narrows either to one route.
+    """
+
+    name: str
+    objective: float
+    under: timedelta | None = None
+    route: str | None = None
+    metric: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _OBJECTIVE_NAME.fullmatch(self.name):
+            raise DeclarationError(f"objective name {self.name!r} must match [a-z][a-z0-9-]*; rename it")
+        if not 0 < self.objective < 1:
+            raise DeclarationError(
+                f"objective {self.name!r} is {self.objective}; it is a share of good events, between 0 and 1 (99.9 % is 0.999)"
+            )
+        if self.under is not None and self.under <= timedelta(0):
+            raise DeclarationError(f"objective {self.name!r} has under={self.under}; it must be longer than nothing")
+        if self.metric is not None and self.under is None:
+            raise DeclarationError(
+                f"objective {self.name!r} measures {self.metric!r}; say within what time with under="
+            )
+        if self.metric is not None and self.route is not None:
+            raise DeclarationError(
+                f"objective {self.name!r} has both route= and metric=; a route belongs to HTTP's metric"
+            )
+        if self.route is not None and not _ROUTE.fullmatch(self.route):
+            raise DeclarationError(
+                f"objective {self.name!r} has route={self.route!r}; write a method and a path, as in 'GET /search'"
+            )
+
+    @property
+    def route_parts(self) -> tuple[str, str] | None:
+        """The route's method and path template, or None."""
+        if self.route is None:
+            return None
+        method, _, path = self.route.partition(" ")
+        return method, path
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSpec:
+    """An alert: a PromQL expression that, true for `duration`, tells people `severity`-fast; `runbook` says what to do."""
+
+    name: str
+    expression: str
+    duration: timedelta
+    severity: Severity
+    runbook: str
+    summary: str
+
+    def __post_init__(self) -> None:
+        if not _ALERT_NAME.fullmatch(self.name):
+            raise DeclarationError(f"alert name {self.name!r} must be in CamelCase, as in 'LowSearchVolume'; rename it")
+        if not self.expression.strip():
+            raise DeclarationError(f"alert {self.name!r} has an empty expression; write the PromQL that should be true")
+        if self.duration < timedelta(0):
+            raise DeclarationError(f"alert {self.name!r} has for_={self.duration}; it must not be negative")
+        if self.severity not in SEVERITIES:
+            raise DeclarationError(
+                f"alert {self.name!r} has severity {self.severity!r}; it must be one of {', '.join(SEVERITIES)}"
+            )
+        if not self.runbook.strip():
+            raise DeclarationError(f"alert {self.name!r} has no runbook; write what to look at first when it fires")
