@@ -1,0 +1,1 @@
+"""Site Search: a search page for any web site, run by Roadworthy."""

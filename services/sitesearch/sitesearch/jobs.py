@@ -1,0 +1,1 @@
+"""Every job of the service, for `service.py` to import once its handles stand."""

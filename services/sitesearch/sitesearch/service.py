@@ -1,0 +1,73 @@
+"""What Site Search needs and what it promises."""
+
+from __future__ import annotations
+
+from roadworthy import Service, hours, minutes, seconds
+
+service = Service("sitesearch", version="1.0.0", owner="search", app="sitesearch.app:app")
+
+# What it needs.
+pages = service.database(migrations="migrations")
+crawling = service.queue(
+    "crawling", attempts=5, lease=seconds(60), workers=(1, 10), concurrency=20, target_latency=seconds(30)
+)
+upkeep = service.queue("upkeep", attempts=3, lease=minutes(5), workers=(1, 1), target_latency=minutes(5))
+
+# What it measures.
+searches = service.counter(
+    "search_queries_total", "Searches served, by whether a page was found.", labels={"has_results": ("yes", "no")}
+)
+search_seconds = service.histogram(
+    "search_query_seconds",
+    "Time that PostgreSQL and the highlighter took for one search.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+)
+crawls_started = service.counter("crawls_started_total", "Crawls begun.")
+crawls_finished = service.counter("crawls_finished_total", "Crawls that ended with at least one page indexed.")
+crawls_failed = service.counter("crawls_failed_total", "Crawls that ended without a page.")
+crawls_running = service.gauge("crawls_running", "Crawls under way.")
+crawl_seconds = service.histogram(
+    "crawl_duration_seconds",
+    "Time from a crawl's start to its end.",
+    buckets=(60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0),
+)
+page_outcomes = service.counter(
+    "crawl_pages_total",
+    "Pages that a crawl is done with.",
+    labels={"outcome": ("indexed", "unchanged", "refused", "failed")},
+)
+progress_streams = service.gauge("progress_streams", "Browsers following a crawl over server-sent events.")
+
+# What it promises.
+service.slo("availability", objective=0.999)
+service.slo("search-latency", objective=0.95, under=seconds(0.2), route="GET /search")
+service.alert(
+    "LowSearchVolume",
+    expr="sum(rate(search_queries_total[1h])) < 0.01",
+    for_=hours(1),
+    severity="business",
+    summary="Almost nobody has searched for an hour",
+    runbook="Open the front page and search. If it works, look for a site that dropped its link to it.",
+)
+service.alert(
+    "SearchesWithoutResults",
+    expr=(
+        'sum(rate(search_queries_total{has_results="no"}[1h])) / sum(rate(search_queries_total[1h])) > 0.5'
+        " and sum(rate(search_queries_total[1h])) > 0.01"
+    ),
+    for_=hours(1),
+    severity="business",
+    summary="More than half of the searches find nothing",
+    runbook="Open a site's Queries page: are people looking for what it lacks, or did its last crawl lose pages?",
+)
+service.alert(
+    "CrawlsFailing",
+    expr="sum(increase(crawls_failed_total[1h])) > 3",
+    for_=minutes(5),
+    severity="warning",
+    summary="Crawls end without a page",
+    runbook="Open the failed crawls' reports: each refusal is listed with its reason. Then check the network's egress.",
+)
+
+# The jobs declare themselves on these handles, so they are imported last.
+from sitesearch import jobs as jobs  # noqa: E402
