@@ -1,6 +1,6 @@
 """Declare what a service needs and promises; run it hardened, with everything operations needs derived from it."""
 
-from roadworthy._version import VERSION as __version__
+from roadworthy._version import __version__
 from roadworthy.duration import days, hours, minutes, seconds
 from roadworthy.errors import (
     AlreadyRunning,

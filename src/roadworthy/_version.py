@@ -1,3 +1,3 @@
 """The library's version, in one place for the package, the command and the metrics."""
 
-VERSION = "0.1.0"
+__version__ = "0.1.0"

@@ -87,7 +87,7 @@ class Service:
 
     `version` and `owner` appear in metrics and alerts. `app` names the ASGI application for `roadworthy serve`
     ("package.module:attribute"); without it, the one passed to `install` is served. `request_buckets` are the upper
-    bounds in seconds of the HTTP duration histogram; by default OpenTelemetry's, with every objective's threshold added.
+    bounds in seconds of the HTTP duration histogram; by default OpenTelemetry's and every objective's.
 
     Raises `DeclarationError` where a value breaks its rule.
     """
@@ -164,8 +164,8 @@ class Service:
         spec = DatabaseSpec(name, directory, pool)
         if existing := self._declared.of("database"):
             raise DeclarationError(
-                f"{_declaring_place()}: database {name!r} is the second one, after {existing[0].name!r}; a service has one "
-                "database, whose transactions also carry its jobs. Use a schema of its own for what should stand apart"
+                f"{_declaring_place()}: database {name!r} is the second one, after {existing[0].name!r}; "
+                "a service has one database, whose transactions also carry its jobs. Use a schema of its own for what should stand apart"
             )
         self._declared.add("database", spec)
         return Database(self, spec)
@@ -185,7 +185,8 @@ class Service:
 
         `attempts` is how often a job is tried before it goes to the dead letters, `lease` how long a claim lasts when a
         worker no longer renews it, `workers` the number of worker processes or its bounds, `concurrency` how many jobs
-        one of them runs at once, `target_latency` in what time a job should start, `backoff` how long a failed one waits.
+        one of them runs at once, `target_latency` in what time a job should start, `backoff` how long a failed
+        one waits.
         """
         bounds = (workers, workers) if isinstance(workers, int) else workers
         spec = QueueSpec(name, attempts, lease, bounds, concurrency, target_latency, backoff or Backoff())
@@ -208,7 +209,7 @@ class Service:
         labels: Mapping[str, Iterable[str] | None] | None = None,
         buckets: Sequence[float] = LATENCY_BUCKETS,
     ) -> Histogram:
-        """Declare a histogram. `buckets` are its finite upper bounds, in the unit of its name; `labels` as for `counter`."""
+        """Declare a histogram. `buckets` are its upper bounds in the unit of its name; `labels` as for `counter`."""
         return Histogram(self, self._metric(name, "histogram", help, labels, tuple(buckets)))
 
     def _metric(
@@ -264,7 +265,7 @@ class Service:
         return self.installed_app
 
     def running(self, settings: Settings | None = None) -> AbstractAsyncContextManager[Service]:
-        """Bind the handles for the time of an `async with`, migrations applied; `settings` are the environment's by default."""
+        """Bind the handles within an `async with`, migrations applied; `settings` are the environment's by default."""
         from roadworthy.runtime.lifecycle import running
 
         return running(self, settings)

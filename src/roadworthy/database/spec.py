@@ -29,5 +29,6 @@ class DatabaseSpec:
         smallest, largest = self.pool
         if not 0 <= smallest <= largest or largest < 1:
             raise DeclarationError(
-                f"database {self.name!r} has pool={self.pool}; it is (smallest, largest) with 0 <= smallest <= largest, largest >= 1"
+                f"database {self.name!r} has pool={self.pool}; "
+                "it is (smallest, largest) with 0 <= smallest <= largest, largest >= 1"
             )

@@ -76,7 +76,7 @@ class Arguments:
         return self._encode(bound)
 
     def decode(self, arguments: bytes) -> dict[str, Any]:
-        """Return the arguments kept as JSON, each as its parameter's type; raise `InvalidArguments` where they do not fit."""
+        """Return the arguments kept as JSON, each as its parameter's type; or raise `InvalidArguments`."""
         try:
             struct = self._decode(arguments)
         except msgspec.MsgspecError as error:
@@ -107,5 +107,5 @@ class UniqueKey:
             raise DeclarationError(f"job {arguments.name!r} has unique={template!r} with an unpaired brace; balance it")
 
     def of(self, bound: dict[str, Any]) -> str:
-        """Return the key for bound arguments: the values as JSON, so that 1 and "1" differ and separators cannot be forged."""
+        """Return the key: the values as a JSON array, so that 1 and "1" differ and no value can forge a separator."""
         return msgspec.json.encode([bound[field] for field in self._fields]).decode()

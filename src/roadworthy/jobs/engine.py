@@ -127,7 +127,7 @@ class Engine(Protocol):
     """Keeps jobs. Every method takes at most its own time-out and is safe to cancel."""
 
     async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
-        """Add jobs, in the caller's transaction if `connection` is given; an id each, None where a unique key was taken."""
+        """Add jobs, in the transaction of `connection` if given; an id each, None where a unique key was taken."""
 
     async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
         """Lease up to `limit` ready jobs, lowest priority number first, then the longest ready."""

@@ -18,7 +18,7 @@ JobFunction = Callable[..., Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long a failed job waits: `base` × `factor` ** (attempt − 1), at most `longest`, spread by ± `jitter` of itself."""
+    """How long a failed job waits: `base` × `factor` ** (attempt − 1), at most `longest`, ± `jitter` of it."""
 
     base: timedelta = timedelta(seconds=1)
     factor: float = 2.0
@@ -60,7 +60,8 @@ class QueueSpec:
         fewest, most = self.workers
         if not 0 <= fewest <= most or most < 1:
             raise DeclarationError(
-                f"queue {self.name!r} has workers={self.workers}; it is (fewest, most) with 0 <= fewest <= most, most >= 1"
+                f"queue {self.name!r} has workers={self.workers}; "
+                "it is (fewest, most) with 0 <= fewest <= most, most >= 1"
             )
         if self.concurrency < 1:
             raise DeclarationError(f"queue {self.name!r} has concurrency={self.concurrency}; it must be at least 1")

@@ -37,7 +37,8 @@ class ObjectiveSpec:
             raise DeclarationError(f"objective name {self.name!r} must match [a-z][a-z0-9-]*; rename it")
         if not 0 < self.objective < 1:
             raise DeclarationError(
-                f"objective {self.name!r} is {self.objective}; it is a share of good events, between 0 and 1 (99.9 % is 0.999)"
+                f"objective {self.name!r} is {self.objective}; "
+                "it is a share of good events, between 0 and 1 (99.9 % is 0.999)"
             )
         if self.under is not None and self.under <= timedelta(0):
             raise DeclarationError(f"objective {self.name!r} has under={self.under}; it must be longer than nothing")
@@ -65,7 +66,7 @@ class ObjectiveSpec:
 
 @dataclass(frozen=True, slots=True)
 class AlertSpec:
-    """An alert: a PromQL expression that, true for `duration`, tells people `severity`-fast; `runbook` says what to do."""
+    """An alert: a PromQL expression that, once true for `duration`, tells people; `runbook` says what to look at."""
 
     name: str
     expression: str

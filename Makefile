@@ -1,0 +1,47 @@
+# Everything here sets itself up from a clean checkout with Python 3.11+ and make alone.
+PYTHON ?= python3
+BIN := .venv/bin
+SERVICES := services/sitesearch
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench format .venv
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[.a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv ## Start Site Search with its own documentation as the first site to index
+	@echo "Starting Site Search (Ctrl-C stops everything it started)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/roadworthy run sitesearch.service:service
+
+test: .venv ## Run every test that this machine has the programs for, and say which it has not
+	@echo "Running the tests with branch coverage; 90 % of src/ is the least"
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+check: .venv ## Lint, types, layering, and the services' own declarations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/roadworthy check sitesearch.service:service
+
+bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
+	@echo "Installing the peers"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement benchmarks/constraints.txt
+	@for area in jobs http crawl search; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
+
+format: .venv ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv: $(STAMP) ## Make the development environment at .venv, services included
+
+$(STAMP): constraints.txt pyproject.toml $(SERVICES:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Roadworthy needs Python 3.11 or newer, not " + sys.version.split()[0] + "; set PYTHON=python3.11")'
+	@echo "Making .venv with $$($(PYTHON) --version) (a minute or two, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . $(SERVICES:%=--editable %)
+	@touch $(STAMP)
+	@echo "The environment is ready"

@@ -1,0 +1,43 @@
+"""Leaves out, and names, tests whose programs are not installed; ROADWORTHY_TEST_EVERYTHING=1 makes that an error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {
+    "chromium": lambda: shutil.which("chromium") is not None,
+    "promtool": lambda: shutil.which("promtool") is not None,
+    "python-doc": lambda: Path("/usr/share/doc/python3-doc/html/index.html").exists(),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"needs(program): runs only where {', '.join(PROGRAMS)} is installed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept, left_out, missing = [], [], set()
+    for item in items:
+        wanting = {mark.args[0] for mark in item.iter_markers("needs") if not PROGRAMS[mark.args[0]]()}
+        (left_out if wanting else kept).append(item)
+        missing |= wanting
+    if not left_out:
+        return
+    message = f"{len(left_out)} tests need {', '.join(sorted(missing))}, which is not installed"
+    if os.environ.get("ROADWORTHY_TEST_EVERYTHING"):
+        raise pytest.UsageError(f"{message}; .ci/run installs it")
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+    config.stash[_LEFT_OUT] = message
+
+
+_LEFT_OUT = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if message := config.stash.get(_LEFT_OUT, None):
+        terminalreporter.write_line(f"left out: {message}", yellow=True)
