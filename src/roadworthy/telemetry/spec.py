@@ -11,7 +11,7 @@ from roadworthy.errors import DeclarationError
 Kind = Literal["counter", "gauge", "histogram"]
 
 Across = Literal["sum", "max", "each"]
-"""How one scrape tells a gauge of several processes: added up, the largest, or each with a `process` label."""
+"""How one scrape tells several processes' gauge: added up, the largest, or each with a `process` label."""
 
 OVERFLOW = "__other__"
 """The label value that stands for every value past a label's declared ones or its cap."""
@@ -27,8 +27,8 @@ _RESERVED_LABELS = frozenset({"le", "quantile", "job", "instance"})
 class Label:
     """One label of a metric.
 
-    `values` lists the only values allowed; None leaves them open, and then at most `limit` distinct values are
-    kept. Whatever falls outside is counted under `__other__`.
+    `values` lists the only values allowed; None leaves them open, and then at most `limit` distinct ones are kept.
+    Whatever falls outside is counted under `__other__`.
     """
 
     name: str
@@ -48,8 +48,8 @@ class Label:
 class MetricSpec:
     """One metric: Prometheus name, kind, help text, labels, and for a histogram its finite upper bounds.
 
-    `across` says what one scrape of several processes tells of a gauge. Counters and histograms are always added
-    up, unless "each" keeps the processes apart.
+    `across` says what one scrape of several processes tells of a gauge. Counters and histograms are added up,
+    unless "each" keeps the processes apart.
     """
 
     name: str
