@@ -164,8 +164,8 @@ class Service:
         spec = DatabaseSpec(name, directory, pool)
         if existing := self._declared.of("database"):
             raise DeclarationError(
-                f"{_declaring_place()}: database {name!r} is the second one, after {existing[0].name!r}; "
-                "a service has one database, whose transactions also carry its jobs. Use a schema of its own for what should stand apart"
+                f"{_declaring_place()}: database {name!r} is the second one, after {existing[0].name!r}; a service has "
+                "one, whose transactions also carry its jobs. Use a schema of its own for what should stand apart"
             )
         self._declared.add("database", spec)
         return Database(self, spec)
@@ -508,12 +508,10 @@ class Histogram:
 
 def _child(service: Service, spec: MetricSpec, labels: dict[str, str]) -> Any:
     bound = service.binding(f"metric {spec.name!r}").metrics.bound(spec)
-    try:
-        return bound.labels(*(labels[name] for name in spec.label_names))
-    except KeyError as missing:
-        raise ValueError(
-            f"metric {spec.name!r} has the labels {', '.join(spec.label_names)}; {missing} was not given"
-        ) from None
+    if labels.keys() != set(spec.label_names):
+        takes = ", ".join(spec.label_names) or "no labels"
+        raise ValueError(f"metric {spec.name!r} takes {takes}, but was given {', '.join(labels) or 'none'}")
+    return bound.labels(*(labels[name] for name in spec.label_names))
 
 
 def _declaring_frame() -> Any:
