@@ -1,0 +1,131 @@
+"""The one module that imports asyncpg: connections as Roadworthy opens them, and the errors that others react to.
+
+`json` and `jsonb` values are Python objects on both sides, through msgspec. A DSN is a `postgresql://` URL.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import asyncpg.transaction
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from roadworthy.errors import DatabaseUnavailable
+
+PooledConnection = PoolConnectionProxy[asyncpg.Record]
+Connection = asyncpg.Connection[asyncpg.Record] | PooledConnection
+Record = asyncpg.Record
+Block = asyncpg.transaction.Transaction
+RawPool = asyncpg.Pool[asyncpg.Record]
+
+InterfaceError = asyncpg.InterfaceError
+PostgresError = asyncpg.PostgresError
+LockNotAvailable = asyncpg.LockNotAvailableError
+DeadlockDetected = asyncpg.DeadlockDetectedError
+UniqueViolation = asyncpg.UniqueViolationError
+UndefinedTable = asyncpg.UndefinedTableError
+InvalidCatalogName = asyncpg.InvalidCatalogNameError
+DuplicateDatabase = asyncpg.DuplicateDatabaseError
+
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+"""What a statement raises when its connection is gone."""
+
+NOT_YET = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+    TimeoutError,
+)
+"""What connecting raises when trying again a little later may succeed: starting up, restarting, full, unreachable."""
+
+_JSONB_VERSION = b"\x01"
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^@]*@|(?<=[?&]password=)[^&]*")
+
+
+def masked(dsn: str) -> str:
+    """Return `dsn` with its password, if any, replaced by `***`."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}:***@" if found[1] is not None else "***", dsn)
+
+
+def unavailable(dsn: str, why: BaseException | str) -> DatabaseUnavailable:
+    """Return the error for a PostgreSQL at `dsn` that could not be reached."""
+    reason = why if isinstance(why, str) else (str(why) or type(why).__name__)
+    return DatabaseUnavailable(
+        f"PostgreSQL at {masked(dsn)} cannot be used: {reason}. Check that it runs and that DATABASE_URL is right"
+    )
+
+
+async def prepare(connection: Connection) -> None:
+    """Set the JSON codecs on a new connection."""
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=msgspec.json.encode, decoder=msgspec.json.decode, format="binary"
+    )
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
+
+
+def _encode_jsonb(value: Any) -> bytes:
+    return _JSONB_VERSION + msgspec.json.encode(value)
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return msgspec.json.decode(data[1:])
+
+
+async def connect(
+    dsn: str,
+    *,
+    application_name: str = "roadworthy",
+    timeout: timedelta = timedelta(seconds=10),
+    command_timeout: timedelta | None = timedelta(seconds=60),
+) -> asyncpg.Connection[asyncpg.Record]:
+    """Open one connection outside any pool; the caller closes it.
+
+    Raises DatabaseUnavailable when PostgreSQL does not answer, or answers no, within `timeout`.
+    """
+    try:
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=timeout.total_seconds(),
+            command_timeout=None if command_timeout is None else command_timeout.total_seconds(),
+            server_settings={"application_name": application_name},
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        raise unavailable(dsn, error) from error
+    await prepare(connection)
+    return connection
+
+
+async def create_pool(
+    dsn: str,
+    *,
+    size: tuple[int, int],
+    connect_timeout: timedelta,
+    command_timeout: timedelta,
+    settings: dict[str, str],
+) -> RawPool:
+    """Open an asyncpg pool of `size` (smallest, largest) connections with the server's `settings` on each."""
+    smallest, largest = size
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=smallest,
+        max_size=largest,
+        init=prepare,
+        timeout=connect_timeout.total_seconds(),
+        command_timeout=command_timeout.total_seconds(),
+        server_settings=settings,
+    )
