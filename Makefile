@@ -5,7 +5,7 @@ SERVICES := services/sitesearch
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format .venv
+.PHONY: help run test check bench format lock .venv
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minu
 format: .venv ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: .venv ## Resolve the constraints files anew (after changing a dependency)
+	$(BIN)/python scripts/lock.py
 
 .venv: $(STAMP) ## Make the development environment at .venv, services included
 
