@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import asyncpg.transaction
@@ -16,11 +16,18 @@ from asyncpg.pool import PoolConnectionProxy
 
 from roadworthy.errors import DatabaseUnavailable
 
-PooledConnection = PoolConnectionProxy[asyncpg.Record]
-Connection = asyncpg.Connection[asyncpg.Record] | PooledConnection
+if TYPE_CHECKING:
+    PooledConnection = PoolConnectionProxy[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | PooledConnection
+    RawPool = asyncpg.Pool[asyncpg.Record]
+else:
+    # asyncpg's classes are generic in its stubs alone.
+    PooledConnection = PoolConnectionProxy
+    Connection = asyncpg.Connection | PooledConnection
+    RawPool = asyncpg.Pool
+
 Record = asyncpg.Record
 Block = asyncpg.transaction.Transaction
-RawPool = asyncpg.Pool[asyncpg.Record]
 
 InterfaceError = asyncpg.InterfaceError
 PostgresError = asyncpg.PostgresError

@@ -254,7 +254,7 @@ class Pool:
         except TimeoutError:
             raise DatabaseUnavailable(
                 f"a statement waited {self._acquire_timeout:g} s for its turn in a transaction of database "
-                f"{self.name!r}. Keep statements short, and inside a savepoint await no task that was started outside it"
+                f"{self.name!r}. Keep statements short, and inside a savepoint await no task that was begun outside"
             ) from None
 
 
@@ -273,6 +273,7 @@ class _TransactionBlock:
         pool = self._pool
         self._outer = pool._current.get()
         async with contextlib.AsyncExitStack() as held:
+            connection: Connection
             if self._outer is None:
                 connection = await held.enter_async_context(pool.acquire())
                 block = connection.transaction(isolation=self._isolation, readonly=self._readonly)
