@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, OVERFLOW, Label, MetricSpec
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -27,28 +25,15 @@ HTTP_REQUESTS = MetricSpec(
 HTTP_REQUESTS_IN_PROGRESS = MetricSpec("http_requests_in_progress", "gauge", "Requests being answered now.")
 
 
-def http_request_duration(thresholds: Iterable[float] = ()) -> MetricSpec:
-    """Return the histogram of request durations, with a bucket at every threshold (seconds) and above it."""
+def http_request_duration(buckets: tuple[float, ...] = LATENCY_BUCKETS) -> MetricSpec:
+    """Return the histogram of request durations with these upper bounds, in seconds."""
     return MetricSpec(
         "http_request_duration_seconds",
         "histogram",
         "Time from a request's arrival to the last byte of its response.",
         (_METHOD, _ROUTE),
-        latency_buckets(thresholds),
+        buckets,
     )
-
-
-def latency_buckets(thresholds: Iterable[float] = ()) -> tuple[float, ...]:
-    """Return LATENCY_BUCKETS and the thresholds (seconds), each with a finite bucket above it.
-
-    Without the one above, a quantile that misses the largest threshold is reported as that threshold.
-    """
-    bounds = set(LATENCY_BUCKETS)
-    for threshold in thresholds:
-        bounds.add(threshold)
-        if not any(bound > threshold for bound in bounds):
-            bounds.add(threshold * 2)
-    return tuple(sorted(bounds))
 
 
 HTTP_REQUEST_DURATION = http_request_duration()
@@ -87,7 +72,7 @@ CATALOGUE: tuple[MetricSpec, ...] = (
 )
 
 
-def catalogue(thresholds: Iterable[float] = ()) -> tuple[MetricSpec, ...]:
-    """Return CATALOGUE with the HTTP histogram fitted to the declared latency thresholds, in seconds."""
-    fitted = http_request_duration(thresholds)
+def catalogue(request_buckets: tuple[float, ...] = LATENCY_BUCKETS) -> tuple[MetricSpec, ...]:
+    """Return CATALOGUE with these upper bounds (seconds) of the HTTP durations, as a service declares them."""
+    fitted = http_request_duration(request_buckets)
     return tuple(fitted if spec.name == fitted.name else spec for spec in CATALOGUE)
