@@ -117,6 +117,14 @@ async def connect(
     return connection
 
 
+async def close(connection: asyncpg.Connection[asyncpg.Record], timeout: timedelta = timedelta(seconds=5)) -> None:
+    """Close a connection made by `connect`, in any state, politely for `timeout` at most."""
+    try:
+        await connection.close(timeout=timeout.total_seconds())
+    except (asyncpg.PostgresError, TimeoutError, *LOST):
+        connection.terminate()
+
+
 async def create_pool(
     dsn: str,
     *,
