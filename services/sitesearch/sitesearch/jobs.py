@@ -1,1 +1,28 @@
-"""Every job of the service, for `service.py` to import once its handles stand."""
+"""Every job of the service but those of a crawl, for `service.py` to import once its handles stand."""
+
+from __future__ import annotations
+
+from roadworthy import minutes
+
+from sitesearch.search import vocabulary
+from sitesearch.service import pages, upkeep
+
+
+@upkeep.job(unique="{site_id}", timeout=minutes(10))
+async def refresh_vocabulary(site_id: int) -> None:
+    """Count the words of a site; a crawl asks for it when it ends."""
+    await vocabulary.refresh(pages, site_id)
+
+
+@upkeep.job(unique="{site_id}", timeout=minutes(30))
+async def index_site_again(site_id: int) -> None:
+    """Index a site's pages anew after its language was changed."""
+    await vocabulary.index_again(pages, site_id)
+    await vocabulary.refresh(pages, site_id)
+
+
+@upkeep.job(every=minutes(1), timeout=minutes(1))
+async def refresh_stale_vocabularies() -> None:
+    """Count the words of sites that are being crawled, or whose crawl ended without asking for it."""
+    for site in await vocabulary.stale_sites(pages):
+        await refresh_vocabulary.enqueue(site_id=site)
