@@ -1,0 +1,138 @@
+"""Every series that a service's Prometheus can hold, with its labels and, where they are known, their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from roadworthy.check.app import App
+from roadworthy.database import metrics as database_metrics
+from roadworthy.jobs import metrics as jobs_metrics
+from roadworthy.objectives.spec import SEVERITIES
+from roadworthy.service import ServiceSpec
+from roadworthy.telemetry import metrics as telemetry_metrics
+from roadworthy.telemetry.metrics import HTTP_REQUEST_DURATION, UNMATCHED_ROUTE
+from roadworthy.telemetry.spec import OVERFLOW, Label, MetricSpec
+
+TARGET_LABELS = ("job", "instance", "service")
+"""What a scrape adds to every series."""
+
+SCRAPE_SERIES = (
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+)
+"""What Prometheus itself records of every scrape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values that a label can have; beside those listed, any that begins with one of `prefixes`."""
+
+    listed: frozenset[str]
+    prefixes: tuple[str, ...] = ()
+
+    def admit(self, value: str) -> bool:
+        """Whether a series can have the value."""
+        return value in self.listed or value.startswith(self.prefixes)
+
+    def admit_some(self, pattern: re.Pattern[str]) -> bool:
+        """Whether a series can have a value that the pattern matches whole."""
+        return bool(self.prefixes) or any(pattern.fullmatch(value) for value in self.listed)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The series of one name. `labels` gives each label's possible values, None where they are open.
+
+    `open` series may carry labels beyond those.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    labels: Mapping[str, Values | None]
+    open: bool = False
+
+
+_STATUSES = Values(frozenset(str(status) for status in range(100, 600)))
+
+
+def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
+    """Return every metric that the service exports, its own last."""
+    fitted = replace(HTTP_REQUEST_DURATION, buckets=spec.request_buckets)
+    capabilities = (*telemetry_metrics.CATALOGUE, *database_metrics.CATALOGUE, *jobs_metrics.CATALOGUE)
+    return (*(fitted if metric.name == fitted.name else metric for metric in capabilities), *spec.metrics)
+
+
+def catalogue(spec: ServiceSpec, app: App | None) -> Mapping[str, Series]:
+    """Return the series by name. Routes count as known where `app` shows all of its."""
+    known = {series.name: series for series in _prometheus_series(spec)}
+    for metric in metrics(spec):
+        for series in _series(metric, spec, app):
+            known[series.name] = series
+    return known
+
+
+def _series(metric: MetricSpec, spec: ServiceSpec, app: App | None) -> Iterator[Series]:
+    own = metric in spec.metrics
+    labels: dict[str, Values | None] = dict.fromkeys(TARGET_LABELS)
+    for label in metric.labels:
+        labels[label.name] = _values(label) if own else _platform_values(label, metric, spec, app)
+    if metric.across == "each":
+        labels["process"] = None
+    if metric.kind != "histogram":
+        yield Series(metric.name, metric.kind, labels)
+        return
+    bounds = _listed("+Inf", *map(bucket_label, metric.buckets))
+    yield Series(f"{metric.name}_bucket", "counter", {**labels, "le": bounds})
+    yield Series(f"{metric.name}_sum", "counter", labels)
+    yield Series(f"{metric.name}_count", "counter", labels)
+
+
+def bucket_label(bound: float) -> str:
+    """Return the `le` label of a bucket as the Prometheus text format writes it: 0.2, 1.0, 1e+06."""
+    text = repr(float(bound))
+    whole, point, fraction = text.partition(".")
+    if not point or len(whole) <= 6 or "e" in fraction:
+        return text
+    digits = f"{whole[0]}.{whole[1:]}{fraction}".rstrip("0.")
+    return f"{digits}e+{len(whole) - 1:02d}"
+
+
+def _values(label: Label) -> Values | None:
+    return None if label.values is None else _listed(*label.values, OVERFLOW)
+
+
+def _platform_values(label: Label, metric: MetricSpec, spec: ServiceSpec, app: App | None) -> Values | None:
+    if label.values is not None:
+        return _values(label)
+    match label.name:
+        case "status" if metric in telemetry_metrics.CATALOGUE:
+            return _STATUSES
+        case "route" if app is not None:
+            return Values(frozenset({route.path for route in app.routes} | {UNMATCHED_ROUTE, OVERFLOW}), app.hidden)
+        case "queue":
+            return _listed(*(queue.name for queue in spec.queues), OVERFLOW)
+        case "job" if metric in jobs_metrics.CATALOGUE:
+            return _listed(*(job.name for job in spec.jobs), OVERFLOW)
+    return None
+
+
+def _listed(*values: str) -> Values:
+    return Values(frozenset(values))
+
+
+def _prometheus_series(spec: ServiceSpec) -> Iterator[Series]:
+    for name in SCRAPE_SERIES:
+        yield Series(name, "gauge", dict.fromkeys(TARGET_LABELS))
+    alerts: dict[str, Values | None] = {
+        "alertname": _listed(*(alert.name for alert in spec.alerts)),
+        "severity": _listed(*SEVERITIES),
+        "service": _listed(spec.name),
+    }
+    yield Series("ALERTS", "gauge", {**alerts, "alertstate": _listed("pending", "firing")}, open=True)
+    yield Series("ALERTS_FOR_STATE", "gauge", alerts, open=True)

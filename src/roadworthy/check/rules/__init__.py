@@ -1,0 +1,15 @@
+"""The rules, in the order of their ids."""
+
+from roadworthy.check.rule import Rule
+from roadworthy.check.rules import alerting, declarations, labels, objectives, probes, series
+
+RULES: tuple[Rule, ...] = (
+    *declarations.RULES,
+    *probes.RULES,
+    *series.RULES,
+    *labels.RULES,
+    *alerting.RULES,
+    *objectives.RULES,
+)
+
+__all__ = ["RULES"]

@@ -1,0 +1,98 @@
+"""Rules about how expressions group and combine: the labels that they rely on must still be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roadworthy.check.labels import carried, compared, scalar
+from roadworthy.check.nearest import suggestion
+from roadworthy.check.promql import Aggregation, Binary, Call, Node, Selector
+from roadworthy.check.rule import Problem, Rule
+from roadworthy.check.subject import Subject
+
+
+def missing_label(subject: Subject) -> Iterator[Problem]:
+    """Find grouping and matching by a label that what is grouped or matched does not carry."""
+    for alert, node in subject.nodes():
+        for clause, label, available in _named_labels(node, subject):
+            if available is not None and label not in available:
+                yield Problem.of(
+                    alert,
+                    f"has {clause} ({label}), but nothing there carries that label",
+                    suggestion(label, available, "label"),
+                )
+
+
+def _named_labels(node: Node, subject: Subject) -> Iterator[tuple[str, str, frozenset[str] | None]]:
+    match node:
+        case Aggregation(inner=inner, labels=labels, without=without):
+            available = carried(inner, subject.catalogue)
+            yield from (("without" if without else "by", label, available) for label in labels)
+        case Binary(left=left, right=right, matching=matching, ignoring=ignoring, included=included, many=many):
+            on_left, on_right = carried(left, subject.catalogue), carried(right, subject.catalogue)
+            if on_left is None or on_right is None:
+                return
+            shared = on_left | on_right if ignoring else on_left & on_right
+            yield from (("ignoring" if ignoring else "on", label, shared) for label in matching or ())
+            one = on_left if many == "right" else on_right
+            yield from ((f"group_{many}", label, one) for label in included)
+
+
+def never_meets(subject: Subject) -> Iterator[Problem]:
+    """Find operations between two sides whose series have different labels and so never meet."""
+    for alert, node in subject.nodes():
+        if not isinstance(node, Binary) or node.operator == "or" or scalar(node.left) or scalar(node.right):
+            continue
+        if node.matching is not None and not node.ignoring:
+            continue
+        left, right = compared(node, subject.catalogue)
+        if left is not None and right is not None and left != right:
+            yield Problem.of(
+                alert,
+                f"combines two sides with {node.operator!r} that never meet: only one of them carries "
+                f"{', '.join(sorted(left ^ right))}",
+                "aggregate both sides by the same labels, or say which must be equal with on()",
+            )
+
+
+def divides_by_itself(subject: Subject) -> Iterator[Problem]:
+    """Find ratios of a metric's series to themselves, which are 1 whatever happens."""
+    for alert, node in subject.nodes():
+        if not isinstance(node, Binary) or node.operator != "/" or node.matching is not None:
+            continue
+        numerator, denominator = _rated(node.left), _rated(node.right)
+        if numerator is not None and numerator == denominator:
+            yield Problem.of(
+                alert,
+                f"divides each series of {numerator[1]} by itself, which is always 1",
+                "put sum() around both sides, by the labels that the ratio is for",
+            )
+
+
+def _rated(node: Node) -> tuple[object, ...] | None:
+    match node:
+        case Call(function="rate" | "increase" as function, arguments=(Selector() as selector,)):
+            return (function, selector.metric, selector.range, selector.offset)
+    return None
+
+
+def quantile_without_buckets(subject: Subject) -> Iterator[Problem]:
+    """Find quantiles over a histogram whose buckets were added up, which have no value."""
+    for alert, node in subject.nodes():
+        match node:
+            case Call(function="histogram_quantile", arguments=(_, histogram)):
+                labels = carried(histogram, subject.catalogue)
+                if labels is not None and "le" not in labels:
+                    yield Problem.of(
+                        alert,
+                        "takes a quantile of something without the label 'le', which has no value",
+                        "take it of the histogram's _bucket series, keeping le: sum by (le) (rate(..._bucket[5m]))",
+                    )
+
+
+RULES = (
+    Rule("RW034", "An expression groups or matches by a label that is not there", "error", missing_label),
+    Rule("RW035", "The two sides of an operation never meet", "error", never_meets),
+    Rule("RW036", "A ratio divides each series by itself", "error", divides_by_itself),
+    Rule("RW037", "A quantile is taken without buckets", "error", quantile_without_buckets),
+)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from prometheus_client.utils import floatToGoString
+
+from roadworthy import Service, seconds
+from roadworthy.check.catalogue import bucket_label, catalogue
+
+
+@pytest.mark.parametrize(
+    "bound", [0.005, 0.2, 1, 2.5, 10, 100_000, 999_999, 1_000_000, 1_500_000, 123_456_789.0, 1e12, 1e22, 1e-7]
+)
+def test_a_bucket_is_labelled_as_it_is_exported(bound: float) -> None:
+    assert bucket_label(bound) == floatToGoString(bound)
+
+
+def test_the_http_histogram_has_the_services_thresholds() -> None:
+    service = Service("shop")
+    service.slo("fast", objective=0.9, under=seconds(0.123))
+    bounds = catalogue(service.spec, None)["http_request_duration_seconds_bucket"].labels["le"]
+    assert bounds is not None
+    assert {"0.123", "+Inf"} <= bounds.listed
+
+
+def test_queues_and_jobs_are_the_declared_ones() -> None:
+    service = Service("shop")
+    queue = service.queue("mail")
+
+    @queue.job()
+    async def send() -> None: ...
+
+    labels = catalogue(service.spec, None)["jobs_finished_total"].labels
+    assert labels["queue"] is not None
+    assert labels["queue"].listed == {"mail", "__other__"}
+    assert labels["job"] is not None
+    assert labels["job"].listed == {"send", "__other__"}
+    assert labels["instance"] is None
+
+
+def test_every_series_carries_what_a_scrape_adds() -> None:
+    for series in catalogue(Service("shop").spec, None).values():
+        assert series.open or {"job", "instance", "service"} <= set(series.labels)
