@@ -17,7 +17,7 @@ from roadworthy.errors import (
     TransactionEnded,
 )
 from roadworthy.jobs.spec import Backoff
-from roadworthy.service import Counter, Database, Gauge, Histogram, Job, Queue, Service, ServiceSpec
+from roadworthy.service import Counter, Database, Gauge, Histogram, Job, Queue, Resource, Service, ServiceSpec
 
 __all__ = [
     "AlreadyRunning",
@@ -36,6 +36,7 @@ __all__ = [
     "MissingExtra",
     "NotRunning",
     "Queue",
+    "Resource",
     "RoadworthyError",
     "Service",
     "ServiceSpec",

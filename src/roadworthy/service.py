@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.duration import minutes, seconds
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from roadworthy.runtime.settings import Settings
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _PACKAGE_DIRECTORY = str(Path(__file__).parent)
@@ -117,6 +118,7 @@ class Service:
         self.installed_app: ASGIApp | None = None
         self._request_buckets = None if request_buckets is None else tuple(request_buckets)
         self._declared = _Declared()
+        self._resources: list[Resource[Any]] = []
         self._binding: Binding | None = None
 
     def __repr__(self) -> str:
@@ -257,6 +259,16 @@ class Service:
         """
         self._declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name))
 
+    def resource(self, open: Callable[[], AbstractAsyncContextManager[T]]) -> Resource[T]:
+        """Declare something of the service's own that each process opens when it starts and closes when it stops.
+
+        `open` makes its async context manager, as for a pool of HTTP connections; the handle's `value` is what that
+        yields.
+        """
+        resource = Resource(self, open)
+        self._resources.append(resource)
+        return resource
+
     def install(self, app: ASGIApp) -> ASGIApp:
         """Wrap an ASGI application in the HTTP stack, and remember it as the one that this service serves."""
         from roadworthy.http.stack import install
@@ -288,7 +300,10 @@ class Service:
             raise DeclarationError(f"service {self.name!r} is already running in this process; run it once at a time")
         self._binding = binding
         try:
-            yield self
+            async with AsyncExitStack() as stack:
+                for resource in self._resources:
+                    await stack.enter_async_context(resource.opened())
+                yield self
         finally:
             self._binding = None
 
@@ -461,6 +476,33 @@ class Job(Generic[P]):
         if connection is not None:
             return await binding.engine.enqueue(jobs, connection=connection)
         return await binding.engine.enqueue(jobs)
+
+
+class Resource(Generic[T]):
+    """The handle of something of the service's own that lives as long as its process runs the service."""
+
+    def __init__(self, service: Service, open: Callable[[], AbstractAsyncContextManager[T]]) -> None:
+        """Declared with `Service.resource`."""
+        self._service = service
+        self._open = open
+        self._opened: list[T] = []
+
+    @property
+    def value(self) -> T:
+        """What was opened."""
+        if not self._opened:
+            raise NotRunning(f"resource {self._open.__name__!r}")
+        return self._opened[-1]
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[T]:
+        """Open it for the time of an `async with`; the runtime calls it."""
+        async with self._open() as value:
+            self._opened.append(value)
+            try:
+                yield value
+            finally:
+                self._opened.remove(value)
 
 
 class Counter:
