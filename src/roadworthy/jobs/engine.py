@@ -7,7 +7,7 @@ the job still carries the lease that the worker was given.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,10 @@ State = Literal["scheduled", "ready", "running", "dead"]
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be added. `arguments` is a JSON object; `delay` counts from the backend's now and yields to `run_at`."""
+    """A job to be added. `arguments` is a JSON object; `delay` counts from the backend's now and yields to `run_at`.
+
+    `context` travels with the job into its log lines, as the id of the request that enqueued it.
+    """
 
     queue: str
     job: str
@@ -28,11 +31,15 @@ class NewJob:
     unique_key: str | None = None
     delay: timedelta | None = None
     run_at: datetime | None = None
+    context: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job in a worker's hand. `attempt` counts from 1; `lease` fences everything said of it."""
+    """A job in a worker's hand. `attempt` counts from 1; `lease` fences everything said of it.
+
+    `waited` is for how many seconds it had been ready, by the backend's clock.
+    """
 
     id: int
     lease: int
@@ -41,8 +48,8 @@ class ClaimedJob:
     arguments: bytes
     attempt: int
     attempts: int
-    enqueued_at: datetime
-    ready_at: datetime
+    waited: float
+    context: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,18 @@ Outcome = Done | Retry | Bury | Release
 
 
 @dataclass(frozen=True, slots=True)
+class Rescued:
+    """A job whose lease ran out: ready again, or buried after its last attempt."""
+
+    id: int
+    queue: str
+    job: str
+    attempt: int
+    worker: str
+    buried: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QueueCounts:
     """A queue as it stands; `oldest_ready_at` is when its longest-waiting ready job became ready."""
 
@@ -124,10 +143,16 @@ class JobRecord:
 
 
 class Engine(Protocol):
-    """Keeps jobs. Every method takes at most its own time-out and is safe to cancel."""
+    """Keeps jobs. Every method takes at most its own time-out and is safe to cancel.
+
+    A method raises DatabaseUnavailable when the backend cannot be reached; the same call may succeed later.
+    """
 
     async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
-        """Add jobs, in the transaction of `connection` if given; an id each, None where a unique key was taken."""
+        """Add jobs, in the caller's transaction if `connection` is given or one is current.
+
+        Return an id each, in order; None where the unique key of another waiting or running job was taken.
+        """
 
     async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
         """Lease up to `limit` ready jobs, lowest priority number first, then the longest ready."""
@@ -138,31 +163,52 @@ class Engine(Protocol):
     async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
         """Extend the (id, lease) pairs by `lease` from now; return the ids that are no longer held."""
 
-    async def rescue(self, *, limit: int = 1000) -> tuple[int, int]:
-        """Give jobs whose lease ran out another attempt, or bury them after their last; return (rescued, buried)."""
+    async def promote(self, *, limit: int = 1000) -> timedelta | None:
+        """Make up to `limit` due jobs ready, longest due first; return how long until the next, None without one."""
 
-    async def fire(self, schedule: str, fire_time: datetime, job: NewJob) -> bool:
-        """Enqueue a scheduled job once per (schedule, fire time); False if another scheduler already had."""
+    async def rescue(self, *, limit: int = 1000) -> list[Rescued]:
+        """Give jobs whose lease ran out another attempt at once, or bury them after their last."""
 
-    def listen(self, queues: Sequence[str]) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+    async def fire(self, schedule: str, fire_time: datetime, job: NewJob | None) -> bool:
+        """Enqueue a scheduled job once per (schedule, fire time); False if another scheduler already had.
+
+        Without a job the fire time is only recorded as past.
+        """
+
+    async def last_fire(self, schedule: str) -> datetime | None:
+        """The latest fire time of a schedule, None for one never seen."""
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Yield the name of a queue when it may have become ready; a hint that may be lost, never a promise."""
 
     async def now(self) -> datetime:
         """The backend's clock."""
 
     async def counts(self) -> list[QueueCounts]:
-        """Every queue that holds a job."""
+        """Every queue that holds a job, by name."""
 
     async def jobs(
-        self, *, queue: str | None = None, job: str | None = None, state: State | None = None, limit: int = 50
+        self,
+        *,
+        queue: str | None = None,
+        job: str | None = None,
+        state: State | None = None,
+        limit: int = 50,
+        before: int | None = None,
     ) -> list[JobRecord]:
-        """Jobs that match, newest first."""
+        """Jobs that match, newest first; `before` is the last id of the page before."""
 
     async def find(self, id: int) -> JobRecord | None:
         """One job, waiting, running or dead."""
 
     async def retry_dead(self, ids: Sequence[int]) -> int:
-        """Make dead jobs ready again with their attempts anew; return how many were dead."""
+        """Make dead jobs ready again with their attempts anew; return how many there were.
+
+        A dead job whose unique key was taken since stays dead.
+        """
 
     async def discard(self, ids: Sequence[int]) -> int:
-        """Delete dead or waiting jobs for good; return how many were deleted."""
+        """Delete dead or waiting jobs for good; return how many there were. A running job is left alone."""
+
+    async def close(self) -> None:
+        """Let go of what the engine itself holds."""

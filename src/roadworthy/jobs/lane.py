@@ -1,0 +1,73 @@
+"""One queue in one worker: what it holds, and how much more it should take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from roadworthy.jobs.engine import ClaimedJob
+from roadworthy.jobs.spec import QueueSpec
+
+_HORIZON = 0.05
+_MOST_AHEAD = 500
+_SMOOTHING = 0.05
+
+Cut = Literal["lease lost", "drain"]
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A claimed job in this process: waiting for a slot, running, or finished and not yet confirmed."""
+
+    job: ClaimedJob
+    lane: Lane
+    taken_at: float
+    task: asyncio.Task[None] | None = None
+    cut: Cut | None = None
+    finished: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The jobs of one queue that a worker holds.
+
+    It takes as many ahead of its slots as it should start within 50 ms by its recent pace, so that no-ops come in
+    large batches while jobs that take longer are left to whichever worker is free first. `exhausted` says that the
+    last claim brought less than was asked for, so that a free slot alone is no reason to ask again.
+    """
+
+    queue: QueueSpec
+    waiting: deque[Held] = field(default_factory=deque)
+    running: int = 0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    claimed_at: float = 0.0
+    exhausted: bool = False
+    _mean: float | None = None
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim lasts unrenewed."""
+        return self.queue.lease
+
+    @property
+    def free(self) -> int:
+        """How many slots are free."""
+        return self.queue.concurrency - self.running
+
+    def appetite(self) -> int:
+        """Return how many jobs to claim now; 0 while it holds more than half of what it should."""
+        slots = self.queue.concurrency
+        ahead = 0 if self._mean is None else min(int(slots * _HORIZON / max(self._mean, 1e-6)), _MOST_AHEAD)
+        want = slots + ahead - self.running - len(self.waiting)
+        return want if want > 0 and (want * 2 >= slots + ahead or (ahead == 0 and self.free > 0)) else 0
+
+    def ran(self, seconds: float) -> None:
+        """Note how long an attempt took."""
+        self._mean = seconds if self._mean is None else self._mean + _SMOOTHING * (seconds - self._mean)
+
+    def slow_down(self) -> None:
+        """Take no more than free slots until jobs have proved short again: what was taken ahead waited too long."""
+        self._mean = max(self._mean or 0.0, 1.0)

@@ -1,0 +1,74 @@
+"""Every metric that jobs export."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from roadworthy.telemetry.spec import Label, MetricSpec
+
+Result = Literal["succeeded", "retried", "dead", "released", "fenced"]
+RESULTS: tuple[Result, ...] = ("succeeded", "retried", "dead", "released", "fenced")
+
+_QUEUE = Label("queue")
+_JOB = Label("job", limit=500)
+
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+"""Upper bounds in seconds: a job may take an hour, which no request does."""
+
+JOBS_ENQUEUED = MetricSpec(
+    "jobs_enqueued_total",
+    "counter",
+    "Jobs handed to a queue, before the transaction that carries them commits.",
+    (_QUEUE, _JOB),
+)
+JOBS_FINISHED = MetricSpec(
+    "jobs_finished_total",
+    "counter",
+    "Attempts ended: succeeded, retried later, dead after the last, released undone, or fenced off after a lost lease.",
+    (_QUEUE, _JOB, Label("outcome", RESULTS)),
+)
+JOB_DURATION = MetricSpec(
+    "job_duration_seconds", "histogram", "How long an attempt ran.", (_QUEUE, _JOB), DURATION_BUCKETS
+)
+JOB_WAIT = MetricSpec(
+    "job_wait_seconds",
+    "histogram",
+    "How long a job was ready before a worker took it, by the database's clock.",
+    (_QUEUE,),
+    DURATION_BUCKETS,
+)
+JOBS_RESCUED = MetricSpec(
+    "jobs_rescued_total", "counter", "Jobs taken back from a worker that stopped renewing their lease.", (_QUEUE,)
+)
+QUEUE_SCHEDULED = MetricSpec("queue_scheduled", "gauge", "Jobs that wait for their time.", (_QUEUE,), across="max")
+QUEUE_READY = MetricSpec("queue_ready", "gauge", "Jobs that wait for a worker.", (_QUEUE,), across="max")
+QUEUE_RUNNING = MetricSpec("queue_running", "gauge", "Jobs in a worker's hand.", (_QUEUE,), across="max")
+QUEUE_DEAD = MetricSpec("queue_dead", "gauge", "Jobs in the dead letters.", (_QUEUE,), across="max")
+QUEUE_OLDEST_READY = MetricSpec(
+    "queue_oldest_ready_timestamp_seconds",
+    "gauge",
+    "Since when the longest waiting job is ready, Unix time; now for an empty queue, so that its age is 0.",
+    (_QUEUE,),
+    across="max",
+)
+WORKER_HEARTBEAT = MetricSpec(
+    "worker_heartbeat_timestamp_seconds",
+    "gauge",
+    "When a worker last proved that it consumes all its queues, Unix time.",
+    (Label("worker"),),
+    across="max",
+)
+
+CATALOGUE: tuple[MetricSpec, ...] = (
+    JOBS_ENQUEUED,
+    JOBS_FINISHED,
+    JOB_DURATION,
+    JOB_WAIT,
+    JOBS_RESCUED,
+    QUEUE_SCHEDULED,
+    QUEUE_READY,
+    QUEUE_RUNNING,
+    QUEUE_DEAD,
+    QUEUE_OLDEST_READY,
+    WORKER_HEARTBEAT,
+)

@@ -1,0 +1,341 @@
+"""Jobs in PostgreSQL. The statements are in queries.sql, the tables in migrations/, the reasons in docs/decisions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from roadworthy.database import driver, queries
+from roadworthy.errors import DatabaseUnavailable
+from roadworthy.jobs.engine import (
+    Bury,
+    ClaimedJob,
+    Done,
+    JobRecord,
+    NewJob,
+    Outcome,
+    QueueCounts,
+    Release,
+    Rescued,
+    Retry,
+    State,
+)
+from roadworthy.jobs.notify import Notifier
+from roadworthy.jobs.session import Session
+
+if TYPE_CHECKING:
+    from roadworthy.database.pool import Pool
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+CHANNEL = "roadworthy_jobs"
+
+_STATES: tuple[State, ...] = ("scheduled", "ready", "running", "dead")
+_FIRES_KEPT = timedelta(days=1)
+_LEASE_EXPIRED = ("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection")
+_KEEPALIVE = 15.0
+_COMMIT_WATCH = (0.001, 0.05, 2.0)
+_in_order = itemgetter(8, 9, 0)
+
+
+class PostgresEngine:
+    """The engine on PostgreSQL.
+
+    Enqueuing and looking run on `pool` and so join its current transaction. Claims, completions and heartbeats run on
+    three connections of the engine's own, whose plans are pinned and which no job can exhaust.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        dsn: str,
+        *,
+        notify_interval: timedelta = timedelta(milliseconds=50),
+        timeout: timedelta = timedelta(seconds=30),
+    ) -> None:
+        """`dsn` reaches the database of `pool`. `timeout` bounds each statement on the engine's own connections."""
+        self._pool = pool
+        self._dsn = dsn
+        self._sql = sql = queries.load("roadworthy.jobs")
+        pins = sql["pin_plans"]
+        self._claims = Session(dsn, pins, name="roadworthy claims", timeout=timeout)
+        self._completions = Session(dsn, pins, name="roadworthy completions", timeout=timeout)
+        self._leases = Session(dsn, pins, name="roadworthy leases", timeout=timeout)
+        self._notifier = Notifier(self._notify, interval=notify_interval)
+        self._watches: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Send the wake-ups held back and close the engine's own connections; the pool stays open."""
+        for watch in self._watches:
+            watch.cancel()
+        await self._notifier.close()
+        for session in (self._claims, self._completions, self._leases):
+            await session.close()
+
+    async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
+        """Add jobs; see `Engine.enqueue`."""
+        if not jobs:
+            return []
+        if connection is not None:
+            return await self._insert(connection, jobs)
+        async with self._pool.connection() as own:
+            return await self._insert(own, jobs)
+
+    async def _insert(self, connection: Any, jobs: Sequence[NewJob]) -> list[int | None]:
+        joined = connection.is_in_transaction()
+        rows = await connection.fetch(
+            self._sql["enqueue_jobs"],
+            [job.queue for job in jobs],
+            [job.job for job in jobs],
+            [job.arguments.decode() for job in jobs],
+            [job.attempts for job in jobs],
+            [job.priority for job in jobs],
+            [job.unique_key for job in jobs],
+            [None if job.context is None else msgspec.json.encode(job.context).decode() for job in jobs],
+            [job.delay for job in jobs],
+            [job.run_at for job in jobs],
+        )
+        wanted = {job.queue for job in jobs}
+        if joined:
+            self._wake_after_commit(connection, wanted)
+        else:
+            self._notifier.wake(wanted)
+        return _ids_in_order(jobs, rows)
+
+    def _wake_after_commit(self, connection: Any, wanted: set[str]) -> None:
+        watch = asyncio.get_running_loop().create_task(self._watch(connection, wanted))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+
+    async def _watch(self, connection: Any, wanted: set[str]) -> None:
+        """Send the wake-up when the caller's transaction is over: inside it, NOTIFY would serialise all commits."""
+        pause, longest, patience = _COMMIT_WATCH
+        # A connection that went back to its pool refuses to answer: its transaction is over, too.
+        with contextlib.suppress(*driver.LOST):
+            while patience > 0 and connection.is_in_transaction():
+                await asyncio.sleep(pause)
+                patience -= pause
+                pause = min(pause * 1.5, longest)
+        self._notifier.wake(wanted)
+
+    async def _notify(self, queues: list[str]) -> None:
+        async with self._pool.acquire() as connection:
+            try:
+                await connection.execute(self._sql["notify"], queues)
+            except (*driver.LOST, TimeoutError) as error:
+                raise DatabaseUnavailable(f"a wake-up was not sent: {error}") from error
+
+    async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+        """Lease ready jobs; see `Engine.claim`."""
+        rows = await self._claims.fetch(self._sql["claim_jobs"], queue, limit, lease, worker)
+        if len(rows) > limit:
+            raise RuntimeError(f"a claim of {limit} jobs returned {len(rows)}: its plan ignores the limit")
+        rows.sort(key=_in_order)
+        return [
+            ClaimedJob(
+                id,
+                fence,
+                queue,
+                job,
+                arguments.encode(),
+                attempt,
+                attempts,
+                waited,
+                None if context is None else msgspec.json.decode(context),
+            )
+            for id, fence, job, arguments, attempt, attempts, context, waited, _, _ in rows
+        ]
+
+    async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
+        """Apply outcomes; see `Engine.complete`."""
+        applied: set[int] = set()
+        for kind, statement in _COMPLETIONS:
+            some = [outcome for outcome in outcomes if type(outcome) is kind]
+            if some:
+                # Sorted, so that two statements never wait for each other's rows.
+                some.sort(key=_by_id)
+                row = await self._completions.fetchrow(self._sql[statement], *_columns(some))
+                applied.update(row[0] or ())
+                if kind is Release:
+                    self._notifier.wake(row[1] or ())
+        return {outcome.id for outcome in outcomes} - applied
+
+    async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
+        """Extend leases; see `Engine.heartbeat`."""
+        ordered = sorted(leases)
+        row = await self._leases.fetchrow(
+            self._sql["extend_leases"], [id for id, _ in ordered], [fence for _, fence in ordered], lease
+        )
+        return {id for id, _ in ordered}.difference(row[0] or ())
+
+    async def promote(self, *, limit: int = 1000) -> timedelta | None:
+        """Make due jobs ready; see `Engine.promote`."""
+        promoted, wanted = await self._leases.fetchrow(self._sql["promote_jobs"], limit)
+        self._notifier.wake(wanted or ())
+        if promoted == limit:
+            return timedelta(0)
+        rows = await self._leases.fetch(self._sql["next_due"])
+        return max(rows[0][0], timedelta(0)) if rows else None
+
+    async def rescue(self, *, limit: int = 1000) -> list[Rescued]:
+        """Take expired jobs back; see `Engine.rescue`."""
+        rows = await self._leases.fetch(self._sql["rescue_jobs"], limit, *_LEASE_EXPIRED)
+        rescued = [Rescued(*row) for row in rows]
+        self._notifier.wake(one.queue for one in rescued if not one.buried)
+        return rescued
+
+    async def fire(self, schedule: str, fire_time: datetime, job: NewJob | None) -> bool:
+        """Enqueue a scheduled job once; see `Engine.fire`."""
+        async with self._pool.transaction() as connection:
+            if await connection.fetchval(self._sql["record_fire"], schedule, fire_time) is None:
+                return False
+            await connection.execute(self._sql["forget_fires"], schedule, fire_time - _FIRES_KEPT)
+            if job is not None:
+                await self._insert(connection, [job])
+        return True
+
+    async def last_fire(self, schedule: str) -> datetime | None:
+        """Return the latest fire time; see `Engine.last_fire`."""
+        latest: datetime | None = await self._pool.fetchval(self._sql["last_fire"], schedule)
+        return latest
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[str]]:
+        """Yield queues to look at; see `Engine.listen`. Raises DatabaseUnavailable when the connection is lost."""
+        connection = await driver.connect(self._dsn, application_name="roadworthy wake-ups")
+        pending: dict[str, None] = {}
+        arrived = asyncio.Event()
+
+        def received(_connection: Any, _pid: int, _channel: str, queue: object) -> None:
+            pending[str(queue)] = None
+            arrived.set()
+
+        async def hints() -> AsyncIterator[str]:
+            while True:
+                try:
+                    async with asyncio.timeout(_KEEPALIVE):
+                        await arrived.wait()
+                except TimeoutError:
+                    await connection.execute("SELECT 1")
+                if connection.is_closed():
+                    raise DatabaseUnavailable("the connection for wake-ups was lost; listen again")
+                arrived.clear()
+                while pending:
+                    yield pending.popitem()[0]
+
+        try:
+            connection.add_termination_listener(lambda _connection: arrived.set())
+            await connection.add_listener(CHANNEL, received)
+            yield hints()
+        except (*driver.LOST, TimeoutError) as error:
+            raise DatabaseUnavailable(f"the connection for wake-ups was lost: {error}; listen again") from error
+        finally:
+            with contextlib.suppress(*driver.LOST, TimeoutError):
+                await connection.close(timeout=1)
+
+    async def now(self) -> datetime:
+        """Return the database's clock."""
+        moment: datetime = await self._pool.fetchval("SELECT clock_timestamp()")
+        return moment
+
+    async def counts(self) -> list[QueueCounts]:
+        """Count the jobs of every queue."""
+        return [QueueCounts(*row) for row in await self._pool.fetch(self._sql["count_jobs"])]
+
+    async def jobs(
+        self,
+        *,
+        queue: str | None = None,
+        job: str | None = None,
+        state: State | None = None,
+        limit: int = 50,
+        before: int | None = None,
+    ) -> list[JobRecord]:
+        """Return jobs that match; see `Engine.jobs`."""
+        number = None if state is None else _STATES.index(state)
+        rows = await self._pool.fetch(self._sql["list_jobs"], queue, job, number, limit, before, None)
+        return [_record(row) for row in rows]
+
+    async def find(self, id: int) -> JobRecord | None:
+        """Return one job; see `Engine.find`."""
+        rows = await self._pool.fetch(self._sql["list_jobs"], None, None, None, 1, None, id)
+        return _record(rows[0]) if rows else None
+
+    async def retry_dead(self, ids: Sequence[int]) -> int:
+        """Make dead jobs ready; see `Engine.retry_dead`."""
+        row = await self._pool.fetchrow(self._sql["retry_dead_jobs"], list(ids))
+        count, wanted = row if row is not None else (0, None)
+        self._notifier.wake(wanted or ())
+        return int(count)
+
+    async def discard(self, ids: Sequence[int]) -> int:
+        """Delete dead or waiting jobs; see `Engine.discard`."""
+        return int(await self._pool.fetchval(self._sql["discard_jobs"], list(ids)))
+
+
+_COMPLETIONS: tuple[tuple[type[Outcome], str], ...] = (
+    (Done, "complete_done"),
+    (Release, "complete_released"),
+    (Retry, "complete_retried"),
+    (Bury, "complete_buried"),
+)
+
+
+def _by_id(outcome: Outcome) -> int:
+    return outcome.id
+
+
+def _columns(outcomes: Sequence[Outcome]) -> list[list[Any]]:
+    columns: list[list[Any]] = [
+        [outcome.id for outcome in outcomes],
+        [outcome.lease for outcome in outcomes],
+    ]
+    failures = [outcome.failure for outcome in outcomes if isinstance(outcome, Retry | Bury)]
+    if failures:
+        columns.append([failure.error_class for failure in failures])
+        columns.append([failure.message for failure in failures])
+        columns.append([failure.traceback for failure in failures])
+    delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Retry)]
+    return [*columns, delays] if delays else columns
+
+
+def _ids_in_order(jobs: Sequence[NewJob], rows: Iterable[Any]) -> list[int | None]:
+    keyed: dict[tuple[str, str], int] = {}
+    plain: list[int] = []
+    for id, job, key in rows:
+        if key is None:
+            plain.append(id)
+        else:
+            keyed[job, key] = id
+    plain.sort(reverse=True)
+    return [plain.pop() if job.unique_key is None else keyed.pop((job.job, job.unique_key), None) for job in jobs]
+
+
+def _record(row: Any) -> JobRecord:
+    failures = msgspec.json.decode(row["failures"])
+    if row["error_class"] is not None:
+        last = ("attempt", "worker", "error_class", "message", "traceback")
+        failures.append({name: row[name] for name in last} | {"at": row["run_at"].isoformat()})
+    return JobRecord(
+        id=row["id"],
+        state=_STATES[row["state"]],
+        queue=row["queue"],
+        job=row["job"],
+        arguments=row["arguments"].encode(),
+        attempt=row["attempt"],
+        attempts=row["attempts"],
+        priority=row["priority"],
+        unique_key=row["unique_key"],
+        enqueued_at=row["enqueued_at"],
+        run_at=row["run_at"],
+        worker=row["worker"],
+        failures=tuple(failures),
+    )

@@ -1,0 +1,271 @@
+-- name: pin_plans
+-- A queue is empty when statistics are gathered and full when they are used, so the planner must not be asked. What
+-- these leave is the ordered partial index for a claim and the primary key for everything else.
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_material = off;
+SET plan_cache_mode = force_generic_plan;
+SET jit = off
+
+-- name: enqueue_jobs
+-- Ids are drawn in the caller's order; rows go in by key, so that two bulk inserts cannot wait for each other's keys.
+INSERT INTO roadworthy.jobs
+    (id, state, queue, job, arguments, attempts, priority, unique_key, context, enqueued_at, run_at)
+SELECT
+    id, CASE WHEN due <= now THEN 1 ELSE 0 END, queue, job, arguments::json, attempts, priority, unique_key,
+    context::json, now, greatest(due, now)
+FROM (
+    SELECT
+        nextval('roadworthy.jobs_id_seq') AS id,
+        statement_timestamp() AS now,
+        coalesce(new.run_at, statement_timestamp() + new.delay, statement_timestamp()) AS due,
+        new.*
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::text[], $7::text[], $8::interval[],
+        $9::timestamptz[]
+    ) AS new (queue, job, arguments, attempts, priority, unique_key, context, delay, run_at)
+) AS new
+ORDER BY job, unique_key, id
+ON CONFLICT (job, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
+RETURNING id, job, unique_key
+
+-- name: claim_jobs
+-- An array, because the planner may run a subquery once per row, and its limit with it.
+UPDATE roadworthy.jobs AS job
+SET state = 2, lease = job.lease + 1, attempt = job.attempt + 1, worker = $4,
+    lease_expires_at = clock_timestamp() + $3::interval
+WHERE job.id = ANY (ARRAY(
+    SELECT ready.id
+    FROM roadworthy.jobs AS ready
+    WHERE ready.queue = $1 AND ready.state = 1
+    ORDER BY ready.priority, ready.run_at, ready.id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING
+    job.id, job.lease, job.job, job.arguments::text, job.attempt, job.attempts, job.context::text,
+    extract(epoch FROM clock_timestamp() - job.run_at)::float8, job.priority, job.run_at
+
+-- name: complete_done
+WITH done AS (
+    DELETE FROM roadworthy.jobs AS job
+    USING unnest($1::bigint[], $2::bigint[]) AS outcome (id, lease)
+    WHERE job.id = outcome.id AND job.lease = outcome.lease
+    RETURNING job.id, job.attempt
+), forgotten AS (
+    DELETE FROM roadworthy.job_failures WHERE job_id = ANY (ARRAY(SELECT id FROM done WHERE attempt > 1))
+)
+SELECT array_agg(id) FROM done
+
+-- name: complete_released
+WITH released AS (
+    UPDATE roadworthy.jobs AS job
+    SET state = 1, lease = job.lease + 1, attempt = job.attempt - 1, lease_expires_at = NULL
+    FROM unnest($1::bigint[], $2::bigint[]) AS outcome (id, lease)
+    WHERE job.id = outcome.id AND job.lease = outcome.lease
+    RETURNING job.id, job.queue
+)
+SELECT array_agg(id), array_agg(DISTINCT queue) FROM released
+
+-- name: complete_retried
+WITH retried AS (
+    UPDATE roadworthy.jobs AS job
+    SET state = CASE WHEN outcome.delay > interval '0' THEN 0 ELSE 1 END, lease = job.lease + 1,
+        run_at = clock_timestamp() + outcome.delay, lease_expires_at = NULL
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::interval[])
+        AS outcome (id, lease, error_class, message, traceback, delay)
+    WHERE job.id = outcome.id AND job.lease = outcome.lease
+    RETURNING job.id, job.queue, job.attempt, job.worker, outcome.lease, error_class, message, traceback
+), kept AS (
+    INSERT INTO roadworthy.job_failures (job_id, attempt, lease, at, worker, error_class, message, traceback)
+    SELECT id, attempt, lease, clock_timestamp(), worker, error_class, message, traceback FROM retried
+)
+SELECT array_agg(id), array_agg(DISTINCT queue) FROM retried
+
+-- name: complete_buried
+WITH buried AS (
+    DELETE FROM roadworthy.jobs AS job
+    USING unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])
+        AS outcome (id, lease, error_class, message, traceback)
+    WHERE job.id = outcome.id AND job.lease = outcome.lease
+    RETURNING job.*, outcome.error_class, outcome.message, outcome.traceback
+), earlier AS (
+    DELETE FROM roadworthy.job_failures WHERE job_id = ANY (ARRAY(SELECT id FROM buried)) RETURNING *
+), dead AS (
+    INSERT INTO roadworthy.dead_jobs
+        (id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at, died_at,
+         worker, error_class, message, traceback, failures)
+    SELECT
+        id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at,
+        clock_timestamp(), worker, error_class, message, traceback,
+        coalesce((SELECT jsonb_agg(to_jsonb(earlier) - '{job_id,lease}'::text[] ORDER BY lease)
+                  FROM earlier WHERE job_id = buried.id), '[]')
+    FROM buried
+)
+SELECT array_agg(id) FROM buried
+
+-- name: extend_leases
+WITH held AS (
+    UPDATE roadworthy.jobs AS job
+    SET lease_expires_at = clock_timestamp() + $3::interval
+    FROM unnest($1::bigint[], $2::bigint[]) AS holding (id, lease)
+    WHERE job.id = holding.id AND job.lease = holding.lease
+    RETURNING job.id
+)
+SELECT array_agg(id) FROM held
+
+-- name: promote_jobs
+WITH promoted AS (
+    UPDATE roadworthy.jobs AS job
+    SET state = 1
+    WHERE job.id = ANY (ARRAY(
+        SELECT due.id
+        FROM roadworthy.jobs AS due
+        WHERE due.state = 0 AND due.run_at <= statement_timestamp()
+        ORDER BY due.run_at
+        LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING job.queue
+)
+SELECT count(*), array_agg(DISTINCT queue) FROM promoted
+
+-- name: next_due
+SELECT run_at - clock_timestamp() FROM roadworthy.jobs WHERE state = 0 ORDER BY run_at LIMIT 1
+
+-- name: rescue_jobs
+WITH expired AS MATERIALIZED (
+    SELECT job.id, job.attempt >= job.attempts AS last, job.lease, job.lease_expires_at
+    FROM roadworthy.jobs AS job
+    WHERE job.state = 2 AND job.lease_expires_at < clock_timestamp()
+    ORDER BY job.id
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), rescued AS (
+    UPDATE roadworthy.jobs AS job
+    SET state = 1, lease = job.lease + 1, run_at = clock_timestamp(), lease_expires_at = NULL
+    WHERE job.id = ANY (ARRAY(SELECT id FROM expired WHERE NOT last))
+    RETURNING job.id, job.queue, job.job, job.attempt, job.worker, job.lease - 1 AS lease
+), kept AS (
+    INSERT INTO roadworthy.job_failures (job_id, attempt, lease, at, worker, error_class, message, traceback)
+    SELECT id, attempt, lease, clock_timestamp(), worker, $2, $3, '' FROM rescued
+), buried AS (
+    DELETE FROM roadworthy.jobs AS job
+    WHERE job.id = ANY (ARRAY(SELECT id FROM expired WHERE last))
+    RETURNING job.*
+), earlier AS (
+    DELETE FROM roadworthy.job_failures WHERE job_id = ANY (ARRAY(SELECT id FROM buried)) RETURNING *
+), dead AS (
+    INSERT INTO roadworthy.dead_jobs
+        (id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at, died_at,
+         worker, error_class, message, traceback, failures)
+    SELECT
+        id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at,
+        clock_timestamp(), worker, $2, $3, '',
+        coalesce((SELECT jsonb_agg(to_jsonb(earlier) - '{job_id,lease}'::text[] ORDER BY lease)
+                  FROM earlier WHERE job_id = buried.id), '[]')
+    FROM buried
+)
+SELECT id, queue, job, attempt, worker, false AS buried FROM rescued
+UNION ALL
+SELECT id, queue, job, attempt, worker, true FROM buried
+
+-- name: record_fire
+INSERT INTO roadworthy.job_fires (schedule, fire_time) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true
+
+-- name: forget_fires
+DELETE FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time < $2
+
+-- name: last_fire
+SELECT max(fire_time) FROM roadworthy.job_fires WHERE schedule = $1
+
+-- name: notify
+-- A hint may be lost in a crash, so its commit waits for no disk while it holds the lock that all notifiers share.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('roadworthy_jobs', queue)
+FROM unnest($1::text[]) AS queue
+
+-- name: count_jobs
+SELECT
+    queue,
+    sum(scheduled)::bigint AS scheduled,
+    sum(ready)::bigint AS ready,
+    sum(running)::bigint AS running,
+    sum(dead)::bigint AS dead,
+    min(oldest_ready_at) AS oldest_ready_at
+FROM (
+    SELECT
+        queue,
+        count(*) FILTER (WHERE state = 0) AS scheduled,
+        count(*) FILTER (WHERE state = 1) AS ready,
+        count(*) FILTER (WHERE state = 2) AS running,
+        0 AS dead,
+        min(run_at) FILTER (WHERE state = 1) AS oldest_ready_at
+    FROM roadworthy.jobs
+    GROUP BY queue
+    UNION ALL
+    SELECT queue, 0, 0, 0, count(*), NULL FROM roadworthy.dead_jobs GROUP BY queue
+) AS counted
+GROUP BY queue
+ORDER BY queue
+
+-- name: list_jobs
+-- $3 is a state of the jobs table, 3 for dead, NULL for all.
+SELECT * FROM (
+    (
+        SELECT
+            id, state, queue, job, arguments::text AS arguments, attempt, attempts, priority, unique_key, enqueued_at,
+            run_at, worker, NULL::text AS error_class, NULL::text AS message, NULL::text AS traceback,
+            coalesce((SELECT jsonb_agg(to_jsonb(failure) - '{job_id,lease}'::text[] ORDER BY lease)
+                      FROM roadworthy.job_failures AS failure WHERE job_id = jobs.id), '[]')::text AS failures
+        FROM roadworthy.jobs
+        WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2)
+            AND ($3::smallint IS NULL OR state = $3) AND ($5::bigint IS NULL OR id < $5)
+            AND ($6::bigint IS NULL OR id = $6)
+        ORDER BY id DESC
+        LIMIT $4
+    )
+    UNION ALL
+    (
+        SELECT
+            id, 3, queue, job, arguments::text, attempt, attempts, priority, unique_key, enqueued_at,
+            died_at, worker, error_class, message, traceback, failures::text
+        FROM roadworthy.dead_jobs
+        WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2)
+            AND ($3::smallint IS NULL OR $3 = 3) AND ($5::bigint IS NULL OR id < $5)
+            AND ($6::bigint IS NULL OR id = $6)
+        ORDER BY id DESC
+        LIMIT $4
+    )
+) AS found
+ORDER BY id DESC
+LIMIT $4
+
+-- name: retry_dead_jobs
+WITH returning AS (
+    INSERT INTO roadworthy.jobs
+        (id, lease, state, queue, job, arguments, context, attempts, priority, unique_key, enqueued_at, run_at)
+    SELECT
+        id, lease + 1, 1, queue, job, arguments, context, attempts, priority, unique_key, enqueued_at,
+        clock_timestamp()
+    FROM (
+        SELECT * FROM roadworthy.dead_jobs WHERE id = ANY ($1::bigint[]) ORDER BY job, unique_key, id FOR UPDATE
+    ) AS dead
+    ON CONFLICT (job, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
+    RETURNING id, queue
+), gone AS (
+    DELETE FROM roadworthy.dead_jobs WHERE id = ANY (ARRAY(SELECT id FROM returning))
+)
+SELECT count(*), array_agg(DISTINCT queue) FROM returning
+
+-- name: discard_jobs
+WITH gone AS (
+    DELETE FROM roadworthy.jobs WHERE id = ANY ($1::bigint[]) AND state <> 2 RETURNING id, attempt
+), forgotten AS (
+    DELETE FROM roadworthy.job_failures WHERE job_id = ANY (ARRAY(SELECT id FROM gone WHERE attempt > 0))
+), buried AS (
+    DELETE FROM roadworthy.dead_jobs WHERE id = ANY ($1::bigint[]) RETURNING id
+)
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM buried)
