@@ -44,10 +44,10 @@ class App:
         return any(prefix == "" or path == prefix or path.startswith(f"{prefix}/") for prefix in self.hidden)
 
 
-def application(service: Service, module: ModuleType) -> App | None:
-    """Describe what serves the requests of a service declared in `module`, None if nothing does.
+def describe(service: Service, module: ModuleType) -> App | None:
+    """Return what serves the requests of a service declared in `module`, None if nothing does.
 
-    It is the application that the declaration names with `app=`, else the one that `service.install` wrapped, else one
+    That is the application that the declaration names with `app=`, else the one that `service.install` wrapped, else one
     that the module calls `app` and nobody wrapped.
     """
     if service.app is not None:

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from roadworthy import Service
-from roadworthy.check.app import App, application, inspect
+from roadworthy.check.app import App, describe, inspect
 
 
 async def home(request: Any) -> PlainTextResponse:
@@ -113,16 +113,16 @@ def test_the_application_is_the_named_one_then_the_installed_one_then_the_module
     monkeypatch.setitem(sys.modules, "shop_for_check", shop)
 
     undecided = Service("shop")
-    assert application(undecided, shop) == inspect(bare, None)
-    assert application(undecided, module()) is None
-    assert application(undecided, module(app="no application")) is None
+    assert describe(undecided, shop) == inspect(bare, None)
+    assert describe(undecided, module()) is None
+    assert describe(undecided, module(app="no application")) is None
 
     installed = Service("shop")
     installed.installed_app = stack
-    assert application(installed, shop) == inspect(stack, stack)
+    assert describe(installed, shop) == inspect(stack, stack)
 
     named = Service("shop", app="shop_for_check:app")
     named.installed_app = stack
-    described = application(named, module())
+    described = describe(named, module())
     assert described is not None
     assert not described.installed
