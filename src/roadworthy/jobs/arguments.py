@@ -22,6 +22,9 @@ class Arguments:
         """Made by `Arguments.of`."""
         self.name = name
         self.names = tuple(signature.parameters)
+        self.required = tuple(
+            parameter.name for parameter in signature.parameters.values() if parameter.default is parameter.empty
+        )
         self._signature = signature
         self._struct = struct
         self._encode = msgspec.json.Encoder().encode

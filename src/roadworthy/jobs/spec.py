@@ -9,9 +9,12 @@ from datetime import timedelta
 
 from roadworthy.errors import DeclarationError
 from roadworthy.jobs.arguments import Arguments, UniqueKey
+from roadworthy.jobs.cron import Cron
 
 _QUEUE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+MOST_ATTEMPTS = 10_000
 
 JobFunction = Callable[..., Awaitable[None]]
 
@@ -53,8 +56,10 @@ class QueueSpec:
     def __post_init__(self) -> None:
         if not _QUEUE_NAME.fullmatch(self.name):
             raise DeclarationError(f"queue name {self.name!r} must match [a-z][a-z0-9_-]*; rename it")
-        if self.attempts < 1:
-            raise DeclarationError(f"queue {self.name!r} has attempts={self.attempts}; it must be at least 1")
+        if not 1 <= self.attempts <= MOST_ATTEMPTS:
+            raise DeclarationError(
+                f"queue {self.name!r} has attempts={self.attempts}; it must be from 1 to {MOST_ATTEMPTS}"
+            )
         if self.lease < timedelta(seconds=1):
             raise DeclarationError(f"queue {self.name!r} has lease={self.lease}; it must be at least a second")
         fewest, most = self.workers
@@ -100,5 +105,19 @@ class JobSpec:
             raise DeclarationError(f"job {self.name!r} has both every= and cron=; keep one")
         if self.every is not None and self.every < timedelta(seconds=1):
             raise DeclarationError(f"job {self.name!r} has every={self.every}; it must be at least a second")
-        if self.attempts < 1:
-            raise DeclarationError(f"job {self.name!r} has attempts={self.attempts}; it must be at least 1")
+        if not 1 <= self.attempts <= MOST_ATTEMPTS:
+            raise DeclarationError(
+                f"job {self.name!r} has attempts={self.attempts}; it must be from 1 to {MOST_ATTEMPTS}"
+            )
+        if self.cron is not None:
+            Cron.parse(self.cron)
+        if self.repeats and self.arguments.required:
+            raise DeclarationError(
+                f"job {self.name!r} repeats by itself, but nobody passes its {', '.join(self.arguments.required)}; "
+                "give each parameter a default"
+            )
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a scheduler enqueues it."""
+        return self.every is not None or self.cron is not None
