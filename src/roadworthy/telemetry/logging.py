@@ -43,17 +43,7 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
         out.reconfigure(errors="backslashreplace")
     terminal = out.isatty()
     console = format == "console" or (format == "auto" and terminal)
-    rendering: list[Processor] = [structlog.processors.format_exc_info, _masked]
-    if console:
-        rendering.append(_Console(colors=terminal and not os.environ.get("NO_COLOR")))
-    else:
-        rendering.append(_json)
-    stamped: list[Processor] = [
-        _in_context,
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
-    ]
+    stamped, rendering = _processors(console=console, colors=terminal and not os.environ.get("NO_COLOR"))
     structlog.configure(
         processors=[*stamped, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -72,8 +62,26 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
     root.setLevel(_LEVELS[level])
 
 
+def _processors(*, console: bool, colors: bool) -> tuple[list[Processor], list[Processor]]:
+    """Return what completes an event, and what turns it into a line."""
+    completing: list[Processor] = [
+        _in_context,
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
+    ]
+    line = _Console(colors=colors) if console else _json
+    return completing, [structlog.processors.format_exc_info, _masked, line]
+
+
 def get_logger(name: str) -> Logger:
-    """Return a logger; `name` is the module's, as in `get_logger(__name__)`."""
+    """Return a logger; `name` is the module's, as in `get_logger(__name__)`.
+
+    Until somebody configures the logs they are plain lines: structlog's default prints local variables, secrets too.
+    """
+    if not structlog.is_configured():
+        completing, rendering = _processors(console=True, colors=False)
+        structlog.configure(processors=[*completing, *rendering])
     return cast(Logger, structlog.get_logger(logger_name=name))
 
 
@@ -111,7 +119,7 @@ def _json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
 
 
 class _Console:
-    """A line for people. structlog's own rendering shows local variables, secrets too, where rich is installed."""
+    """A line for people, with a plain traceback."""
 
     def __init__(self, *, colors: bool) -> None:
         self._render = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Protocol, cast
 
@@ -55,6 +55,12 @@ class Bound:
         """
         child = self._children.get(values)
         return child if child is not None else self._folded(values)
+
+    def track(self, function: Callable[[], float]) -> None:
+        """Have a gauge without labels read its value from `function` at each snapshot: nothing to do in between."""
+        if not isinstance(self._metric, Gauge) or self.spec.labels:
+            raise TypeError(f"metric {self.spec.name!r} is no gauge without labels; only such a one can be tracked")
+        self._metric.set_function(function)
 
     def _create_known(self) -> None:
         """Create every series whose labels are all enumerated: a counter born at 1 would show no increase."""

@@ -1,0 +1,73 @@
+"""The checks that come with a service: its database answers, and its queues are worked off in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from roadworthy.health.policy import Reading
+from roadworthy.health.report import Check
+
+
+class Counts(Protocol):
+    """A queue as it stands, as the job engine counts it."""
+
+    @property
+    def queue(self) -> str: ...
+    @property
+    def ready(self) -> int: ...
+    @property
+    def running(self) -> int: ...
+    @property
+    def dead(self) -> int: ...
+    @property
+    def oldest_ready_at(self) -> datetime | None: ...
+
+
+def database_check(ping: Callable[[], Awaitable[object]], *, clock: Callable[[], float] = time.perf_counter) -> Check:
+    """Return a critical check that awaits `ping` and tells how many milliseconds it took."""
+
+    async def run() -> Sequence[Reading]:
+        began = clock()
+        await ping()
+        return [Reading("database:responseTime", "pass", round((clock() - began) * 1000, 3), "ms")]
+
+    return Check("database", run)
+
+
+def queue_check(
+    counts: Callable[[], Awaitable[Sequence[Counts]]],
+    now: Callable[[], Awaitable[datetime]],
+    targets: Mapping[str, timedelta],
+) -> Check:
+    """Return a check of each queue in `targets`: it warns where the oldest ready job waits longer than the target.
+
+    `now` is the clock of the engine that stamped the jobs.
+    """
+
+    async def run() -> Sequence[Reading]:
+        found = {count.queue: count for count in await counts()}
+        moment = await now()
+        readings: list[Reading] = []
+        for queue, target in targets.items():
+            count = found.get(queue)
+            oldest = count.oldest_ready_at if count is not None else None
+            age = max(moment - oldest, timedelta(0)) if oldest is not None else timedelta(0)
+            late = age > target
+            readings += [
+                Reading(f"{queue}:ready", "pass", count.ready if count else 0, "jobs"),
+                Reading(f"{queue}:running", "pass", count.running if count else 0, "jobs"),
+                Reading(f"{queue}:dead", "pass", count.dead if count else 0, "jobs"),
+                Reading(
+                    f"{queue}:oldestReady",
+                    "warn" if late else "pass",
+                    round(age.total_seconds(), 3),
+                    "s",
+                    f"waits longer than the target of {target.total_seconds():g} s" if late else None,
+                ),
+            ]
+        return readings
+
+    return Check("queues", run, critical=False)

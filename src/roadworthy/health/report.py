@@ -1,0 +1,118 @@
+"""The checks of a process, run together, each within its time-out, once however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from roadworthy.duration import seconds
+from roadworthy.errors import DeclarationError
+from roadworthy.health.policy import HealthState, Reading, Result, Status, document, overall, readiness
+from roadworthy.telemetry.logging import get_logger
+from roadworthy.telemetry.masking import mask_urls
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something outside the process that is looked at for `/health`.
+
+    `run` returns what it observed; raising, or taking longer than `timeout`, is a failure. A `critical` failure fails
+    the report, any other is a warning. `readiness` opts the check into `/readyz`: choose it where a process without it
+    can answer nothing, and other processes may well have it.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[Sequence[Reading]]]
+    critical: bool = True
+    readiness: bool = False
+    timeout: timedelta = seconds(1)
+
+    def __post_init__(self) -> None:
+        if self.timeout <= timedelta(0):
+            raise DeclarationError(f"check {self.name!r} has timeout={self.timeout}; it must be positive")
+
+
+class Health:
+    """The health of a process: its own state, and its checks, whose results are kept for a short while."""
+
+    def __init__(
+        self,
+        state: Callable[[], HealthState],
+        checks: Sequence[Check] = (),
+        *,
+        service: str = "",
+        version: str = "",
+        fresh_for: timedelta = seconds(2),
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`state` tells the process's own state; `clock` (seconds, rising) measures, `now` (UTC) stamps the report."""
+        self._state = state
+        self._checks = tuple(checks)
+        self._readiness_checks = tuple(check for check in checks if check.readiness)
+        self._service = service
+        self._version = version
+        self._fresh_for = fresh_for.total_seconds()
+        self._clock = clock
+        self._now = now
+        self._kept: dict[str, tuple[float, Result]] = {}
+        self._turn = asyncio.Lock()
+
+    def started(self) -> Status:
+        """Return `pass` once the startup is over."""
+        return "pass" if self._state().started else "fail"
+
+    async def ready(self) -> Status:
+        """Return whether requests should be sent here."""
+        state = self._state()
+        if not self._readiness_checks or not state.started or state.draining:
+            return readiness(state, ())
+        return readiness(state, await self._results(self._readiness_checks))
+
+    async def status(self) -> Status:
+        """Return the status of the whole, without its details."""
+        return overall(await self._results(self._checks))
+
+    async def report(self) -> Mapping[str, Any]:
+        """Return the whole as a health+json object."""
+        results = await self._results(self._checks)
+        return document(overall(results), results, service=self._service, version=self._version)
+
+    async def _results(self, checks: Sequence[Check]) -> list[Result]:
+        """Return a result of each check, running together those that have no fresh one.
+
+        Whoever comes while checks run waits for their results instead of running them again.
+        """
+        stale = self._stale(checks)
+        if stale:
+            async with self._turn:
+                stale = self._stale(checks)
+                async with asyncio.TaskGroup() as group:
+                    running = [group.create_task(self._run(check)) for check in stale]
+                for task in running:
+                    result = task.result()
+                    self._kept[result.name] = (self._clock(), result)
+        return [self._kept[check.name][1] for check in checks]
+
+    def _stale(self, checks: Sequence[Check]) -> list[Check]:
+        oldest = self._clock() - self._fresh_for
+        return [check for check in checks if check.name not in self._kept or self._kept[check.name][0] < oldest]
+
+    async def _run(self, check: Check) -> Result:
+        began = self._clock()
+        try:
+            async with asyncio.timeout(check.timeout.total_seconds()):
+                readings = tuple(await check.run())
+        except TimeoutError:
+            output = f"no answer within {check.timeout.total_seconds():g} s"
+            readings = (Reading(check.name, "fail", output=output),)
+        except Exception as error:
+            _log.warning("health check failed", check=check.name, error=repr(error))
+            readings = (Reading(check.name, "fail", output=mask_urls(f"{type(error).__name__}: {error}")),)
+        return Result(check.name, readings, self._now(), self._clock() - began, check.critical, check.readiness)

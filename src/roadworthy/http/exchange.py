@@ -1,0 +1,89 @@
+"""One request and its response, as all layers see it: the `send` of the stack.
+
+Layers that each wrapped `send` would each add a coroutine to every message. They share this one instead, and read from
+it what the response has come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from roadworthy.http.asgi import Headers, Message, Scope, Send
+from roadworthy.http.headers import complete
+
+if TYPE_CHECKING:
+    from roadworthy.http.draining import Drain
+
+
+class Exchange:
+    """The `send` that the layers pass on, knowing what went through it.
+
+    `status` is None until the response has begun; `complete` says that its last byte was handed to the server;
+    `disconnected` that the server refused a message because the client is gone; `failed` that the application raised.
+    `headers` are added to the response unless the application set them. `on_end` is called once, at the response's end.
+    """
+
+    __slots__ = (
+        "_drain",
+        "_send",
+        "_trailers",
+        "began",
+        "complete",
+        "disconnected",
+        "failed",
+        "headers",
+        "https",
+        "on_end",
+        "scope",
+        "status",
+    )
+
+    def __init__(self, scope: Scope, send: Send, drain: Drain) -> None:
+        """Wrap the server's `send` for the request of `scope`."""
+        self.scope = scope
+        self.headers: Headers = []
+        self.https: bool = scope.get("scheme") == "https"
+        self.status: int | None = None
+        self.complete = False
+        self.disconnected = False
+        self.failed = False
+        self.began = 0.0
+        self.on_end: Callable[[Exchange], None] | None = None
+        self._send = send
+        self._drain = drain
+        self._trailers = False
+
+    async def __call__(self, message: Message) -> None:
+        """Pass a message of the application's to the server."""
+        kind = message["type"]
+        last = False
+        if kind == "http.response.body":
+            last = not message.get("more_body") and not self._trailers
+        elif kind == "http.response.start":
+            self.status = message["status"]
+            self._trailers = message.get("trailers", False)
+            message = {**message, "headers": complete(message.get("headers", ()), self)}
+        elif kind == "http.response.trailers":
+            last = not message.get("more_trailers")
+        elif kind == "http.response.pathsend":
+            last = not self._trailers
+        try:
+            await self._send(message)
+        except OSError:
+            self.disconnected = True
+            raise
+        if last:
+            self.complete = True
+            self.end()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is to be closed after this response; HTTP/2 has no such header."""
+        return self._drain.started and self.scope.get("http_version", "1.1").startswith("1")
+
+    def end(self) -> None:
+        """Note that nothing more is to be measured; later calls do nothing."""
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)

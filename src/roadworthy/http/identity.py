@@ -1,0 +1,86 @@
+"""Who is asking for what: the request's id and its trace, made or kept, and put into every log line.
+
+A request id of the caller's is kept if it is printable, short and free of anything that could break a line or a header.
+A traceparent is kept if it is valid by W3C Trace Context, level 1; else a trace of our own is begun. The request's
+headers stay as they came, so that whatever traces inside the application decides by itself what to sample.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping
+
+from roadworthy.http.asgi import ASGIApp, Layer, Receive, Scope, Send
+from roadworthy.http.exchange import Exchange
+from roadworthy.telemetry.logging import CONTEXT
+
+REQUEST_ID = "roadworthy.request_id"
+TRACEPARENT = "roadworthy.traceparent"
+TRACESTATE = "roadworthy.tracestate"
+"""Where the application finds them in its ASGI scope, as text."""
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._=:;@+/-]{0,127}")
+_TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+def sane_request_id(value: bytes | None) -> str | None:
+    """Return a caller's request id as text, None if it is not to be repeated in logs and headers."""
+    return value.decode("ascii") if value is not None and _SANE_ID.fullmatch(value) else None
+
+
+def trace_of(traceparent: bytes | None) -> str | None:
+    """Return the trace id of a traceparent, None if it is not valid."""
+    if traceparent is None:
+        return None
+    match = _TRACEPARENT.fullmatch(traceparent)
+    # Only a version that is not out yet may carry more than four fields.
+    if match is None or (match[3] and match[1] == b"00"):
+        return None
+    return match[2].decode("ascii")
+
+
+class Identity:
+    """The layer that knows each request's ids."""
+
+    def __init__(self, app: Layer, random_bits: Callable[[int], int] = random.getrandbits) -> None:
+        """Identify the requests that reach `app`; `random_bits` makes ids, which need be unique but not secret."""
+        self._app = app
+        self._random_bits = random_bits
+
+    async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        """Answer one request."""
+        headers = dict(scope["headers"])
+        token = CONTEXT.set(self._identified(scope, headers))
+        exchange.headers.append((b"x-request-id", scope[REQUEST_ID].encode()))
+        if headers.get(b"x-forwarded-proto") == b"https":
+            exchange.https = True
+        try:
+            await self._app(scope, receive, exchange)
+        finally:
+            CONTEXT.reset(token)
+
+    async def websocket(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a WebSocket to `app`, its ids in every log line."""
+        token = CONTEXT.set(self._identified(scope, dict(scope["headers"])))
+        try:
+            await app(scope, receive, send)
+        finally:
+            CONTEXT.reset(token)
+
+    def _identified(self, scope: Scope, headers: dict[bytes, bytes]) -> Mapping[str, str]:
+        request_id = sane_request_id(headers.get(b"x-request-id"))
+        traceparent = headers.get(b"traceparent")
+        trace_id = trace_of(traceparent)
+        if request_id is None or trace_id is None:
+            fresh = f"{self._random_bits(320):080x}"
+            request_id = request_id or fresh[:32]
+            if trace_id is None:
+                trace_id = fresh[32:64]
+                scope[TRACEPARENT] = f"00-{trace_id}-{fresh[64:]}-00"
+        if TRACEPARENT not in scope and traceparent is not None:
+            scope[TRACEPARENT] = traceparent.decode("ascii")
+            if b"tracestate" in headers:
+                scope[TRACESTATE] = headers[b"tracestate"].decode("latin-1")
+        scope[REQUEST_ID] = request_id
+        return {"request_id": request_id, "trace_id": trace_id}

@@ -1,0 +1,94 @@
+"""The HTTP metrics: every request counted and timed to the last byte of its response, by bounded labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from roadworthy.http.asgi import Layer, Receive, Scope
+from roadworthy.http.draining import Drain
+from roadworthy.http.exchange import Exchange
+from roadworthy.http.route import RouteTemplate, route_template
+from roadworthy.telemetry.metrics import (
+    HTTP_REQUEST_DURATION,
+    HTTP_REQUESTS,
+    HTTP_REQUESTS_IN_PROGRESS,
+    METHODS,
+    OTHER_METHOD,
+)
+
+if TYPE_CHECKING:
+    from roadworthy.service import Service
+    from roadworthy.telemetry.registry import Child, MetricRegistry
+
+CLIENT_CLOSED = 499
+"""The status under which a request counts whose client went away before its response was whole."""
+
+_KNOWN_METHODS = {method: method for method in METHODS}
+_MOST_CACHED = 5000
+
+
+class Measuring:
+    """The layer that counts and times. A service that is not running has nowhere to count, and is not measured."""
+
+    def __init__(
+        self,
+        app: Layer,
+        service: Service,
+        drain: Drain,
+        route: RouteTemplate = route_template,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Measure `app`. `route` names a dispatched request's route; `clock` counts in seconds."""
+        self._app = app
+        self._service = service
+        self._drain = drain
+        self._route = route
+        self._clock = clock
+        self._registry: MetricRegistry | None = None
+        self._children: dict[tuple[str, str, int], tuple[Child, Child]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        """Answer one request."""
+        if not self._service.bound:
+            await self._app(scope, receive, exchange)
+            return
+        exchange.on_end = self._measured
+        exchange.began = self._clock()
+        try:
+            await self._app(scope, receive, exchange)
+        finally:
+            exchange.end()
+
+    def _measured(self, exchange: Exchange) -> None:
+        duration = self._clock() - exchange.began
+        status = _status(exchange)
+        scope = exchange.scope
+        key = (_KNOWN_METHODS.get(scope["method"], OTHER_METHOD), self._route(scope, status), status)
+        registry = self._service.binding("the HTTP metrics").metrics
+        if registry is not self._registry:
+            self._use(registry)
+        children = self._children.get(key) or self._bound(registry, key)
+        children[0].inc()
+        children[1].observe(duration)
+
+    def _use(self, registry: MetricRegistry) -> None:
+        self._registry = registry
+        self._children = {}
+        registry.bound(HTTP_REQUESTS_IN_PROGRESS).track(lambda: self._drain.in_flight)
+
+    def _bound(self, registry: MetricRegistry, key: tuple[str, str, int]) -> tuple[Child, Child]:
+        method, route, status = key
+        requests = registry.bound(HTTP_REQUESTS).labels(method, route, str(status))
+        children = requests, registry.bound(HTTP_REQUEST_DURATION).labels(method, route)
+        if len(self._children) < _MOST_CACHED:
+            self._children[key] = children
+        return children
+
+
+def _status(exchange: Exchange) -> int:
+    """Return the status to count: a response that broke off is no success, whatever it began with."""
+    if exchange.complete and exchange.status is not None:
+        return exchange.status
+    return 500 if exchange.failed else CLIENT_CLOSED

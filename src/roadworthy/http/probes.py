@@ -1,0 +1,78 @@
+"""The probes, answered before anything that could be slow, limited or broken.
+
+On the main port a stranger learns the status alone; what is wrong is told on the operations port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from roadworthy.health.policy import CONTENT_TYPE, Status, http_status
+from roadworthy.health.report import Health
+from roadworthy.http.asgi import Receive, Scope, Send
+
+Report = Mapping[str, Any]
+
+PATHS = ("/livez", "/readyz", "/startupz", "/health")
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Probes:
+    """Answers the probe paths. With `details`, `/health` tells what each check found."""
+
+    def __init__(self, health: Health, *, details: bool = False) -> None:
+        """Answer for `health`."""
+        self._reports: dict[str, Callable[[], Awaitable[Report]]] = {
+            "/livez": _live,
+            "/startupz": self._started,
+            "/readyz": self._ready,
+            "/health": health.report if details else self._status,
+        }
+        self._health = health
+
+    def __contains__(self, path: str) -> bool:
+        """Return whether `path` is a probe's."""
+        return path in self._reports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to one of the paths."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await respond(scope, send, 405, b"", "text/plain", (b"allow", b"GET, HEAD"))
+            return
+        report = await self._reports[scope["path"]]()
+        await respond(scope, send, http_status(report["status"]), _encode(report), CONTENT_TYPE)
+
+    async def _started(self) -> Report:
+        return _only(self._health.started())
+
+    async def _ready(self) -> Report:
+        return _only(await self._health.ready())
+
+    async def _status(self) -> Report:
+        return _only(await self._health.status())
+
+
+async def _live() -> Report:
+    return _only("pass")
+
+
+def _only(status: Status) -> Report:
+    return {"status": status}
+
+
+async def respond(
+    scope: Scope, send: Send, status: int, body: bytes, content_type: str, *headers: tuple[bytes, bytes]
+) -> None:
+    """Send a whole response that is not to be cached; a HEAD request gets its headers alone."""
+    sent = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,119 @@
+"""Errors as RFC 9457 problem details: the application's own, and whatever it let escape.
+
+An exception that nobody handled becomes a 500 that tells the request's id and nothing of the inside, and one log line
+with the traceback. A response that has already begun cannot be taken back: the exception goes on to the server, which
+breaks the connection off, so that the client does not take a part for the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
+from roadworthy.http.exchange import Exchange
+from roadworthy.http.identity import REQUEST_ID
+from roadworthy.telemetry.logging import get_logger
+
+CONTENT_TYPE = b"application/problem+json"
+
+_log = get_logger(__name__)
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Problem(Exception):
+    """Raise it to answer a request with problem details.
+
+    `title` is by default the status's own phrase; `detail` is for the caller to read; `type` is a URI that names the
+    kind of problem; `headers` go with the response; `extra` are members of the document.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str | None = None,
+        detail: str | None = None,
+        *,
+        type: str = "about:blank",
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        self.status = status
+        self.title = title or _phrase(status)
+        self.detail = detail
+        self.type = type
+        self.headers = dict(headers or {})
+        self.extra = extra
+        super().__init__(f"{status} {self.title}" + (f": {detail}" if detail else ""))
+
+    def document(self, request_id: str | None) -> dict[str, Any]:
+        """Return the members of the problem details object."""
+        members: dict[str, Any] = {"type": self.type, "title": self.title, "status": self.status}
+        if self.detail is not None:
+            members["detail"] = self.detail
+        if request_id is not None:
+            members["request_id"] = request_id
+        return self.extra | members
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+class ProblemResponse:
+    """An ASGI application that answers with one problem; frameworks take it for a response."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Answer with `problem`."""
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, to a WebSocket's handshake too."""
+        problem = self._problem
+        body = b""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in problem.headers.items()]
+        if problem.status not in (204, 304):
+            body = _encode(problem.document(scope.get(REQUEST_ID)))
+            headers += [(b"content-type", CONTENT_TYPE), (b"content-length", str(len(body)).encode())]
+        prefix = "websocket.http" if scope["type"] == "websocket" else "http"
+        if scope.get("method") == "HEAD":
+            body = b""
+        await send({"type": f"{prefix}.response.start", "status": problem.status, "headers": headers})
+        await send({"type": f"{prefix}.response.body", "body": body})
+
+
+class Problems:
+    """The layer that answers for whatever the application lets escape."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Answer for `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        """Answer one request."""
+        try:
+            await self._app(scope, receive, exchange)
+        except Problem as problem:
+            if exchange.status is not None:
+                await self._failed(scope, receive, exchange)
+            else:
+                await ProblemResponse(problem)(scope, receive, exchange)
+        except Exception:
+            await self._failed(scope, receive, exchange)
+
+    async def _failed(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        """Log the exception that is being handled, and answer, or break off what was begun."""
+        if exchange.disconnected:
+            return
+        exchange.failed = True
+        _log.exception("unhandled exception", method=scope["method"], path=scope["path"])
+        if exchange.status is None:
+            await ProblemResponse(Problem(500))(scope, receive, exchange)
+        elif not exchange.complete:
+            raise

@@ -1,0 +1,102 @@
+"""The whole stack around a service's application, outermost layer first.
+
+Exchange    the response as all layers see it; adds headers to it             exchange.py, headers.py
+Probes      answers /livez, /readyz, /startupz and /health, goes no further    probes.py
+Identity    request id and trace, in every log line                           identity.py
+Draining    counts what is in flight                                          draining.py
+Measuring   counts and times                                                  measuring.py, route.py
+Problems    turns what escapes the application into problem details           problems.py, frameworks.py
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from roadworthy.health.checks import database_check, queue_check
+from roadworthy.health.policy import HealthState
+from roadworthy.health.report import Check, Health
+from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
+from roadworthy.http.draining import Drain, Draining
+from roadworthy.http.exchange import Exchange
+from roadworthy.http.frameworks import register_problems
+from roadworthy.http.identity import Identity
+from roadworthy.http.lifespan import Lifespan
+from roadworthy.http.measuring import Measuring
+from roadworthy.http.probes import Probes
+from roadworthy.http.problems import Problems
+from roadworthy.http.route import RouteTemplate, route_template
+
+if TYPE_CHECKING:
+    from roadworthy.service import Service
+
+
+def install(app: ASGIApp, service: Service, *, route: RouteTemplate = route_template) -> Stack:
+    """Return `app` inside the stack, registering problem details with it where it takes exception handlers.
+
+    `route` names the route of a dispatched request; the default knows Starlette and FastAPI, and calls whatever it
+    cannot trace to a declared route `__unmatched__`.
+    """
+    register_problems(app)
+    return Stack(app, service, route)
+
+
+class Stack:
+    """An ASGI application: the service's own, with everything around it.
+
+    `drain` ends its service: the runtime starts it and waits for what is in flight.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, route: RouteTemplate = route_template) -> None:
+        """Wrap `app`; see `install`."""
+        self.app = app
+        self.service = service
+        self.drain = Drain()
+        self._lifespan = Lifespan(app, service)
+        self._identity = Identity(
+            Draining(Measuring(Problems(app), service, self.drain, route), self.drain),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, WebSocket or lifespan."""
+        kind = scope["type"]
+        if kind == "http":
+            exchange = Exchange(scope, send, self.drain)
+            if scope["path"] in self._probes:
+                await self._probes(scope, receive, exchange)
+            else:
+                await self._identity(scope, receive, exchange)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self._identity.websocket(self.app, scope, receive, send)
+
+    @cached_property
+    def health(self) -> Health:
+        """The health of this process: ready while its service runs, its startup is over, and it does not drain."""
+        service = self.service
+        return Health(self._state, service_checks(service), service=service.name, version=service.version)
+
+    @cached_property
+    def _probes(self) -> Probes:
+        return Probes(self.health)
+
+    def _state(self) -> HealthState:
+        return HealthState(self.service.bound and not self._lifespan.starting, self.drain.started)
+
+
+def service_checks(service: Service) -> tuple[Check, ...]:
+    """Return the checks of what a service declares: its database, and its queues' latencies."""
+    spec = service.spec
+    checks: list[Check] = []
+    if spec.database is not None or spec.queues:
+        checks.append(database_check(lambda: service.binding("the database check").pool.fetchval("SELECT 1")))
+    if spec.queues:
+        checks.append(
+            queue_check(
+                lambda: service.binding("the queue check").engine.counts(),
+                lambda: service.binding("the queue check").engine.now(),
+                {queue.name: queue.target_latency for queue in spec.queues},
+            )
+        )
+    return tuple(checks)
