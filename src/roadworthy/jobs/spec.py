@@ -58,7 +58,7 @@ class QueueSpec:
             raise DeclarationError(f"queue name {self.name!r} must match [a-z][a-z0-9_-]*; rename it")
         if not 1 <= self.attempts <= MOST_ATTEMPTS:
             raise DeclarationError(
-                f"queue {self.name!r} has attempts={self.attempts}; it must be from 1 to {MOST_ATTEMPTS}"
+                f"queue {self.name!r} has attempts={self.attempts}; it must be at least 1, at most {MOST_ATTEMPTS}"
             )
         if self.lease < timedelta(seconds=1):
             raise DeclarationError(f"queue {self.name!r} has lease={self.lease}; it must be at least a second")
@@ -107,7 +107,7 @@ class JobSpec:
             raise DeclarationError(f"job {self.name!r} has every={self.every}; it must be at least a second")
         if not 1 <= self.attempts <= MOST_ATTEMPTS:
             raise DeclarationError(
-                f"job {self.name!r} has attempts={self.attempts}; it must be from 1 to {MOST_ATTEMPTS}"
+                f"job {self.name!r} has attempts={self.attempts}; it must be at least 1, at most {MOST_ATTEMPTS}"
             )
         if self.cron is not None:
             Cron.parse(self.cron)
