@@ -5,6 +5,7 @@
     ├── NotRunning              a handle was used outside a running service
     ├── MissingExtra            an optional dependency is not installed
     ├── SettingError            an environment variable holds a value that breaks its rule
+    ├── TargetError             a command names a service that cannot be imported
     ├── AlreadyRunning          another `roadworthy run` owns the data directory
     ├── DatabaseUnavailable     PostgreSQL could not be started or reached in time
     ├── MigrationError          a migration is missing, changed or failed; nothing of it was kept
@@ -49,6 +50,10 @@ class MissingExtra(RoadworthyError):
 
 class SettingError(RoadworthyError):
     """An environment variable holds a value that breaks its rule."""
+
+
+class TargetError(RoadworthyError):
+    """A command names a service that cannot be imported."""
 
 
 class AlreadyRunning(RoadworthyError):

@@ -1,0 +1,131 @@
+"""Bind a service to what is really there: its database, its jobs, its metrics; and let go of them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from roadworthy.binding import Binding
+from roadworthy.database import metrics as database_metrics
+from roadworthy.database import migration
+from roadworthy.database.pool import Pool
+from roadworthy.database.spec import DatabaseSpec
+from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
+from roadworthy.jobs import metrics as jobs_metrics
+from roadworthy.jobs.postgres import PostgresEngine
+from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
+from roadworthy.runtime.settings import Settings
+from roadworthy.telemetry import metrics as telemetry_metrics
+from roadworthy.telemetry.registry import MetricRegistry
+
+if TYPE_CHECKING:
+    from roadworthy.service import Service, ServiceSpec
+
+_JOIN_PATIENCE = timedelta(seconds=30)
+_POLL_SECONDS = 0.1
+_PID_FILE_SOCKET, _PID_FILE_STATUS = 4, 7
+
+
+@asynccontextmanager
+async def running(
+    service: Service, settings: Settings | None = None, *, migrate: bool = True, name: str | None = None
+) -> AsyncIterator[Service]:
+    """Bind the service's handles within an `async with`.
+
+    The database is the settings' `DATABASE_URL`, else the embedded PostgreSQL of the data directory: started here, or
+    joined where a `roadworthy run` has it. `migrate=False` leaves the database as it is. `name` tells the process apart
+    in PostgreSQL's list of sessions.
+
+    Raises:
+        SettingError, DatabaseUnavailable, MigrationError: as their names say; nothing is left open.
+    """
+    settings = Settings.load(os.environ) if settings is None else settings
+    async with database(settings) as dsn:
+        if migrate:
+            await migration.apply(dsn, migrations(service.spec))
+        async with opened(service.spec, dsn, name=name) as binding, service.bind(binding):
+            yield service
+
+
+@asynccontextmanager
+async def opened(spec: ServiceSpec, dsn: str, *, name: str | None = None) -> AsyncIterator[Binding]:
+    """Open what stands behind a service's handles: a pool of connections, the job engine, a metric registry."""
+    declared = spec.database or DatabaseSpec("main")
+    async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
+        registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version)
+        engine = PostgresEngine(pool, dsn)
+        try:
+            yield Binding(pool, engine, registry)
+        finally:
+            await engine.close()
+
+
+def catalogue(spec: ServiceSpec) -> tuple[telemetry_metrics.MetricSpec, ...]:
+    """Return every metric that the service exports: the capabilities' and its own."""
+    return (
+        *telemetry_metrics.catalogue(spec.request_buckets),
+        *database_metrics.CATALOGUE,
+        *jobs_metrics.CATALOGUE,
+        *spec.metrics,
+    )
+
+
+def migrations(spec: ServiceSpec) -> tuple[tuple[migration.Migration, ...], ...]:
+    """Return the sets of migrations that the service's database needs: the library's, then its own."""
+    sets = [migration.load("roadworthy.jobs", "roadworthy.jobs")]
+    if spec.database is not None and spec.database.migrations is not None:
+        sets.append(migration.load(spec.database.migrations, spec.name))
+    return tuple(sets)
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[str]:
+    """Yield the DSN of the settings' database, with the embedded PostgreSQL running meanwhile where that is it."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    server = EmbeddedPostgres(settings.data_directory)
+    try:
+        dsn = await server.start()
+    except AlreadyRunning as refusal:
+        yield await join(settings.data_directory, refusal)
+        return
+    try:
+        yield dsn
+    finally:
+        await server.stop()
+
+
+async def join(data_directory: Path, refusal: AlreadyRunning) -> str:
+    """Return the DSN of the embedded PostgreSQL that another process runs in the directory, once it is ready.
+
+    Raises:
+        AlreadyRunning: `refusal`, where it is not ready in time.
+    """
+    rounds = int(_JOIN_PATIENCE.total_seconds() / _POLL_SECONDS)
+    for _ in range(rounds):
+        if dsn := published(data_directory):
+            return dsn
+        await asyncio.sleep(_POLL_SECONDS)
+    raise refusal
+
+
+def published(data_directory: Path) -> str | None:
+    """Return the DSN of the server that PostgreSQL's own pid file in the directory tells of, None without a ready one."""
+    try:
+        lines = (data_directory / "postgres" / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise DatabaseUnavailable(
+            f"the PostgreSQL in {data_directory} belongs to another user; act as that one, or set DATABASE_URL"
+        ) from error
+    if len(lines) <= _PID_FILE_STATUS or lines[_PID_FILE_STATUS].strip() != "ready":
+        return None
+    return f"postgresql://{SUPERUSER}@/main?host={quote(lines[_PID_FILE_SOCKET])}"
