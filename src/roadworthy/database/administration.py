@@ -5,6 +5,8 @@ Each function connects to `server`, the DSN of any other database there, as a us
 
 from __future__ import annotations
 
+from urllib.parse import unquote, urlsplit
+
 from roadworthy.database import driver
 
 
@@ -45,3 +47,8 @@ async def run(dsn: str, sql: str) -> None:
 def quoted(identifier: str) -> str:
     """Return `identifier` as SQL takes it, whatever it holds."""
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def name_in(dsn: str) -> str:
+    """Return the name of the database that the URL `dsn` leads to."""
+    return unquote(urlsplit(dsn).path.removeprefix("/"))

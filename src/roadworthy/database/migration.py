@@ -32,6 +32,7 @@ _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _DIRECTIVE = re.compile(r"--\s*roadworthy:\s*(.*?)\s*")
 _LOCK_KEY = int.from_bytes(b"Roadwort")
 _NOT_IN_A_TRANSACTION = "25001"
+_LOCK_POLL = 0.1
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
 _CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
@@ -126,6 +127,8 @@ async def apply(
     connection = await driver.connect(dsn, application_name="roadworthy migrate", command_timeout=None)
     run = _Run(connection, on_progress, lock_wait, lock_timeout, attempts)
     try:
+        if all(planned.state == "applied" for planned in await plan(connection, chosen)):
+            return ()
         await run.lock()
         return await run.apply(chosen)
     finally:
@@ -154,15 +157,15 @@ class _Run:
         """Become the only migrator of this database."""
         try:
             async with asyncio.timeout(self._lock_wait.total_seconds()):
-                for delay in _delays():
-                    if await self._connection.fetchval(_sql("try_lock"), _LOCK_KEY):
-                        return
-                    self._on_progress(Progress("waiting", detail=await self._lock_holder()))
-                    await asyncio.sleep(delay)
+                if await self._connection.fetchval(_sql("try_lock"), _LOCK_KEY):
+                    return
+                self._on_progress(Progress("waiting", detail=await self._lock_holder()))
+                while not await self._connection.fetchval(_sql("try_lock"), _LOCK_KEY):
+                    await asyncio.sleep(_LOCK_POLL)
         except TimeoutError:
             raise MigrationError(
                 f"another migrator, {await self._lock_holder()}, held the lock for "
-                f"{self._lock_wait.total_seconds():g} s. Wait for it to finish, or end that process if it hangs, and migrate again"
+                f"{self._lock_wait.total_seconds():g} s. Wait for it, or end it if it hangs, and migrate again"
             ) from None
 
     async def apply(self, sets: Sequence[Sequence[Migration]]) -> tuple[Migration, ...]:
@@ -232,11 +235,11 @@ class _Run:
 
     async def _half_done(self, migration: Migration, what: str) -> str:
         invalid = await self._connection.fetchval(_sql("invalid_indexes")) or "none"
-        forget = f"WHERE set = '{migration.set}' AND version = {migration.version}"
+        row = f"set = '{migration.set}' AND version = {migration.version}"
         return (
             f"{migration.file} {what}. It runs outside a transaction, so a part of it may have been kept. Invalid "
-            f"indexes: {invalid}. Drop those and undo what else it did, then remove its mark with "
-            f"DELETE FROM roadworthy.migrations {forget}; and migrate again"
+            f"indexes: {invalid}. Drop those and undo what else it did, then remove its row, the one with {row}, from "
+            "roadworthy.migrations, and migrate again"
         )
 
     async def _lock_holder(self) -> str:

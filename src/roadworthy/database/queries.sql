@@ -38,9 +38,6 @@ WHERE set = $1 AND version = $2 AND applied_at IS NULL;
 -- Never the waiting form: a session that waits holds a snapshot, for which CREATE INDEX CONCURRENTLY would wait in turn.
 SELECT pg_try_advisory_lock($1);
 
--- name: unlock
-SELECT pg_advisory_unlock($1);
-
 -- name: lock_holder
 SELECT format('process %s (%s)', activity.pid, coalesce(nullif(activity.application_name, ''), 'unnamed'))
 FROM pg_locks AS locks
