@@ -188,10 +188,10 @@ VARIABLES: Mapping[str, Variable] = {
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = [variable.name for variable in VARIABLES.values()]
+    known = [variable.name.removeprefix(PREFIX) for variable in VARIABLES.values()]
     lines = []
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            lines.append(f"{name} is no setting and does nothing" + (f"; did you mean {close[0]}?" if close else ""))
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known:
+            close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+            lines.append(f"{name} is no setting and does nothing" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
     return lines
