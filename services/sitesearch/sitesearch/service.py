@@ -71,3 +71,4 @@ service.alert(
 
 # The jobs declare themselves on these handles, so they are imported last.
 from sitesearch import jobs as jobs  # noqa: E402
+from sitesearch.crawl import jobs as crawl_jobs  # noqa: E402, F401

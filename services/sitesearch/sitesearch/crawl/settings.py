@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from sitesearch.crawl import addresses
 from sitesearch.crawl.addresses import Patterns, Scope
 from sitesearch.crawl.extract import Selectors
+
+
+class Row(Protocol):
+    """What gives a column's value by its name."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """The value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class CrawlSettings:
         _ = self.scope, self.selectors
 
     @classmethod
-    def of_site(cls, row: Mapping[str, Any]) -> CrawlSettings:
+    def of_site(cls, row: Row) -> CrawlSettings:
         """From a row of `sites`."""
         return cls(**{field.name: row[field.name] for field in fields(cls)})
 

@@ -32,8 +32,8 @@ CREATE TABLE crawls (
     trigger     text NOT NULL DEFAULT 'manual' CHECK (trigger IN ('manual', 'schedule')),
     -- The site's settings as they were at the start, so that an edit never splits a crawl in two.
     settings    jsonb NOT NULL,
-    -- The distance from the start that is being crawled now; -1 until the crawl is opened.
-    level       smallint NOT NULL DEFAULT -1,
+    -- The distance from the start that is being crawled now.
+    level       smallint NOT NULL DEFAULT 0,
     -- Jobs in flight that the site bears at present: halved by time-outs, grown by answers.
     width       smallint NOT NULL DEFAULT 1 CHECK (width >= 1),
     reason      text,
