@@ -244,7 +244,7 @@ ORDER BY id DESC
 LIMIT $4
 
 -- name: retry_dead_jobs
-WITH returning AS (
+WITH revived AS (
     INSERT INTO roadworthy.jobs
         (id, lease, state, queue, job, arguments, context, attempts, priority, unique_key, enqueued_at, run_at)
     SELECT
@@ -256,9 +256,9 @@ WITH returning AS (
     ON CONFLICT (job, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
     RETURNING id, queue
 ), gone AS (
-    DELETE FROM roadworthy.dead_jobs WHERE id = ANY (ARRAY(SELECT id FROM returning))
+    DELETE FROM roadworthy.dead_jobs WHERE id = ANY (ARRAY(SELECT id FROM revived))
 )
-SELECT count(*), array_agg(DISTINCT queue) FROM returning
+SELECT count(*), array_agg(DISTINCT queue) FROM revived
 
 -- name: discard_jobs
 WITH gone AS (

@@ -1,0 +1,87 @@
+"""The engines under test, each with a clock that tests can move."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from roadworthy.database.pool import Pool
+from roadworthy.database.spec import DatabaseSpec
+from roadworthy.jobs.engine import Engine, Failure, NewJob
+from roadworthy.jobs.memory import MemoryEngine
+from roadworthy.jobs.postgres import MIGRATIONS, PostgresEngine
+
+LEASE = timedelta(seconds=60)
+FAILURE = Failure("ValueError", "no", "Traceback ...")
+
+_MOVE = """
+UPDATE roadworthy.jobs SET run_at = run_at - $1::interval, lease_expires_at = lease_expires_at - $1::interval
+"""
+
+
+@dataclass(slots=True)
+class Backend:
+    """An engine, and how to let time pass for it."""
+
+    engine: Engine
+    advance: Callable[[timedelta], Awaitable[None]]
+
+
+def new_job(
+    n: int = 0,
+    *,
+    queue: str = "mail",
+    job: str = "send",
+    attempts: int = 3,
+    priority: int = 0,
+    key: str | None = None,
+    delay: timedelta | None = None,
+    run_at: datetime | None = None,
+) -> NewJob:
+    """Return a job that its argument tells apart."""
+    return NewJob(
+        queue=queue,
+        job=job,
+        arguments=b'{"n":%d}' % n,
+        attempts=attempts,
+        priority=priority,
+        unique_key=key,
+        delay=delay,
+        run_at=run_at,
+    )
+
+
+@asynccontextmanager
+async def memory_backend() -> AsyncIterator[Backend]:
+    """The model, on a clock of its own that moves a little with each look."""
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def clock() -> datetime:
+        nonlocal moment
+        moment += timedelta(microseconds=1)
+        return moment
+
+    async def advance(by: timedelta) -> None:
+        nonlocal moment
+        moment += by
+
+    yield Backend(MemoryEngine(clock), advance)
+
+
+@asynccontextmanager
+async def postgres_backend(dsn: str) -> AsyncIterator[Backend]:
+    """The engine on an empty database; time passes by moving what is kept into the past."""
+    async with await Pool.open(dsn, DatabaseSpec("main", pool=(1, 5))) as pool:
+        if await pool.fetchval("SELECT to_regclass('roadworthy.jobs')") is None:
+            await pool.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+        engine = PostgresEngine(pool, dsn)
+
+        async def advance(by: timedelta) -> None:
+            await pool.execute(_MOVE, by)
+
+        try:
+            yield Backend(engine, advance)
+        finally:
+            await engine.close()
