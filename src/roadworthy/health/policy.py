@@ -28,7 +28,7 @@ class HealthState:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One thing that a check observed: its name ("queue:ready"), status, value and unit; `output` says what is not well."""
+    """One thing that a check observed, as in ("queue:ready", "pass", 12, "jobs"); `output` says what is not well."""
 
     name: str
     status: Status = "pass"

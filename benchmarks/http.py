@@ -1,0 +1,165 @@
+# ruff: noqa: A005 - the command is `python -m benchmarks.http`
+"""What the HTTP stack adds to a request, beside prometheus-fastapi-instrumentator, which does its metrics alone.
+
+    python -m benchmarks.http [--quick] [--json]
+
+In process, requests are awaited one after the other, without a server: rounds go through the bare application, ours
+and the peer in turn, and the time added is each one's less the bare one's of the same round. Without `--quick` each is
+also served by granian and loaded by wrk, if that is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.http_applications import BARE, PATH, SUBJECTS, Application, fastapi, starlette, variants
+from benchmarks.report import Report
+
+PACKAGES = ("fastapi", "starlette", "prometheus-client", "prometheus-fastapi-instrumentator", "granian")
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+async def _receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_message: MutableMapping[str, Any]) -> None:
+    return None
+
+
+def _scope() -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [
+            (b"host", b"127.0.0.1:8000"),
+            (b"accept", b"*/*"),
+            (b"accept-encoding", b"gzip, deflate"),
+            (b"connection", b"keep-alive"),
+            (b"user-agent", b"benchmark"),
+        ],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 8000),
+        "extensions": {},
+    }
+
+
+async def _microseconds(app: Application, requests: int) -> float:
+    """Return the time of one request, over `requests` of them."""
+    scopes = [_scope() for _ in range(requests)]
+    began = time.perf_counter_ns()
+    for scope in scopes:
+        await app(scope, _receive, _send)
+    return (time.perf_counter_ns() - began) / requests / 1000
+
+
+async def _in_process(report: Report, name: str, apps: dict[str, Application], *, rounds: int, requests: int) -> None:
+    for app in apps.values():
+        await _microseconds(app, requests)
+    for _ in range(rounds):
+        gc.collect()
+        took = {subject: await _microseconds(app, requests) for subject, app in apps.items()}
+        report.add(f"request, {name}", BARE, took[BARE], unit="us", better="less")
+        for subject in SUBJECTS[1:]:
+            report.add(f"added to a request, {name}", subject, took[subject] - took[BARE], unit="us", better="less")
+
+
+@contextmanager
+def _served(subject: str) -> Iterator[str]:
+    """Serve a subject's application in a process of its own; yield its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--factory", "--no-access-log"]
+    command += [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--log-level",
+        "error",
+        "benchmarks.http_applications:served",
+    ]
+    process = subprocess.Popen(command, env=os.environ | {"BENCHMARK_SUBJECT": subject}, start_new_session=True)
+    try:
+        address = f"http://127.0.0.1:{port}{PATH}"
+        _wait_until_served(address)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _wait_until_served(address: str) -> None:
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(address, timeout=2):  # noqa: S310 - our own address
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise RuntimeError(f"nothing answers at {address}")
+
+
+def _under_load(report: Report, *, rounds: int, seconds: int) -> None:
+    for _ in range(rounds):
+        for subject in SUBJECTS:
+            with _served(subject) as address:
+                command = ["wrk", "-t1", "-c64", f"-d{seconds}s", address]
+                output = subprocess.run(
+                    command, capture_output=True, text=True, check=True, timeout=seconds + 30
+                ).stdout
+            if refused := re.search(r"Non-2xx.*: (\d+)", output):
+                raise RuntimeError(f"{subject} answered {refused[1]} requests with an error")
+            rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+            assert rate is not None, output
+            report.add("served by granian, FastAPI", subject, float(rate[1]), unit="requests/s", better="more")
+
+
+async def _measure(report: Report, *, rounds: int, requests: int, kinds: dict[str, dict[str, Application]]) -> None:
+    for name, apps in kinds.items():
+        await _in_process(report, name, apps, rounds=rounds, requests=requests)
+
+
+def main() -> None:
+    """Run the benchmark that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="in process alone, in under a minute")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    report = Report("http", PACKAGES)
+    kinds = {
+        "Starlette": variants(starlette),
+        "FastAPI": variants(fastapi),
+        "FastAPI of 200 routes": variants(lambda: fastapi(other_routes=199)),
+    }
+    rounds, requests = (7, 1000) if options.quick else (15, 3000)
+    asyncio.run(_measure(report, rounds=rounds, requests=requests, kinds=kinds))
+    if not options.quick and shutil.which("wrk"):
+        _under_load(report, rounds=3, seconds=4)
+    print(report.as_json() if options.json else report.as_table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The applications that the HTTP benchmark compares: one does nothing, and stands bare, with ours or with a peer's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from prometheus_fastapi_instrumentator import Instrumentator
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from roadworthy.binding import Binding
+from roadworthy.http.stack import install
+from roadworthy.service import Service
+from roadworthy.telemetry.metrics import catalogue
+from roadworthy.telemetry.registry import MetricRegistry
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+Application = Callable[..., Awaitable[None]]
+
+BARE = "limit: the bare application"
+OURS = "roadworthy"
+PEER = "prometheus-fastapi-instrumentator"
+
+SUBJECTS = (BARE, OURS, PEER)
+PATH = "/items/7"
+
+
+def fastapi(other_routes: int = 0) -> FastAPI:
+    """Return a FastAPI application with one route for `PATH`, after `other_routes` that do not match it."""
+    app = FastAPI()
+
+    async def other(number: int) -> dict[str, int]:
+        return {"number": number}
+
+    async def item(number: int) -> dict[str, int]:
+        return {"number": number}
+
+    for index in range(other_routes):
+        app.get(f"/other{index}/{{number}}")(other)
+    app.get("/items/{number}")(item)
+    return app
+
+
+def starlette() -> Starlette:
+    """Return a Starlette application with the one route."""
+
+    async def item(request: Request) -> JSONResponse:
+        return JSONResponse({"number": int(request.path_params["number"])})
+
+    return Starlette(routes=[Route("/items/{number}", item)])
+
+
+def with_ours(app: Application) -> Application:
+    """Return `app` in our whole stack, its metrics counted as in production."""
+    service = Service("benchmark", version="1.0.0")
+    metrics = MetricRegistry(catalogue(service.spec.request_buckets))
+    nothing: Any = None
+    asyncio.run(service.bind(Binding(nothing, nothing, metrics)).__aenter__())
+    return install(app, service)
+
+
+def with_peer(app: FastAPI | Starlette) -> Application:
+    """Return `app` with the peer's metrics, as its documentation sets them up."""
+    Instrumentator(registry=CollectorRegistry()).instrument(cast("FastAPI", app))
+    return app
+
+
+def variants(make: Callable[[], FastAPI | Starlette]) -> dict[str, Application]:
+    """Return the application that `make` makes, bare, with ours and with the peer's."""
+    return {BARE: make(), OURS: with_ours(make()), PEER: with_peer(make())}
+
+
+def served() -> Application:
+    """Return the application that a benchmark's server process is to serve."""
+    return variants(fastapi)[os.environ["BENCHMARK_SUBJECT"]]
