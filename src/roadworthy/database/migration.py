@@ -221,15 +221,15 @@ class _Run:
             for statement in split(migration.sql):
                 await self._connection.execute(statement.sql)
                 done += 1
+        except driver.LOST as error:
+            raise MigrationError(
+                f"{migration.file} was cut off: {error}. Migrate again to see what is to be done"
+            ) from error
         except driver.PostgresError as error:
             if not done and not await self._connection.fetchval(_sql("invalid_indexes")):
                 await self._connection.execute(_sql("forget_migration"), migration.set, migration.version)
                 raise MigrationError(_failure(migration, error)) from error
             raise MigrationError(await self._half_done(migration, f"failed ({error})")) from error
-        except driver.LOST as error:
-            raise MigrationError(
-                f"{migration.file} was cut off: {error}. Migrate again to see what is to be done"
-            ) from error
         await self._connection.execute(_sql("unconfigure_session"))
         await self._connection.execute(_sql("finish_migration"), migration.set, migration.version)
 
