@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from markupsafe import Markup
+
 from roadworthy import Database
 from roadworthy.database.queries import load
-
 from sitesearch.search import spelling
 from sitesearch.search.highlight import Form, excerpt, mark
 from sitesearch.search.query import Query, compile_query, parse, replace_words
@@ -179,9 +179,9 @@ async def resolve(database: Database, site: int, query: Query) -> Words:
     completions = await complete(database, site, last, 40)
     if not completions or completions[0][2] < spelling.RARE * pages[last]:
         return Words(lexemes, pages)
-    stems = [stem for known in lexemes.values() for stem in known.get(last, ())]
-    stems += [lexeme for _, lexeme, _ in completions]
-    return Words(lexemes, pages, {last: tuple(dict.fromkeys(stems))})
+    alternatives = [stem for known in lexemes.values() for stem in known.get(last, ())]
+    alternatives += [lexeme for _, lexeme, _ in completions]
+    return Words(lexemes, pages, {last: tuple(dict.fromkeys(alternatives))})
 
 
 async def complete(database: Database, site: int, beginning: str, limit: int) -> list[tuple[str, str, int]]:
@@ -270,7 +270,7 @@ async def _forms(database: Database, site: int, query: Query, words: Words) -> l
     return list(forms.values())
 
 
-def _result(row: Mapping[str, Any], site: Site, forms: Sequence[Form]) -> Result:
+def _result(row: Any, site: Site, forms: Sequence[Form]) -> Result:
     title = row["title"]
     if site.title_suffix and title.endswith(site.title_suffix) and len(title) > len(site.title_suffix):
         title = title[: -len(site.title_suffix)]
@@ -284,6 +284,19 @@ def _result(row: Mapping[str, Any], site: Site, forms: Sequence[Form]) -> Result
         has_own_date=row["has_own_date"],
         score=row["score"],
     )
+
+
+async def every_result(
+    database: Database, site: Site, text: str, *, since: Since | None = None, now: datetime
+) -> list[Result]:
+    """Return all results that a search shows on its pages together, at most 200."""
+    results: list[Result] = []
+    for page in range(1, MOST_PAGES + 1):
+        found = await search(database, site, text, page=page, since=since, now=now)
+        results += found.results
+        if page >= found.pages:
+            break
+    return results
 
 
 async def suggest(database: Database, site: Site, text: str, *, limit: int = 8) -> list[str]:

@@ -33,7 +33,7 @@ def fold(text: str) -> str:
 
 
 def find(folded: str, forms: Iterable[Form]) -> list[tuple[int, int, int]]:
-    """Return (start, end, term) of the places in `folded` at which a form stands as a word, in order, without overlap."""
+    """Return (start, end, term) of where a form stands as a word in `folded`, in order, none overlapping."""
     places: list[tuple[int, int, int]] = []
     for form in forms:
         wanted = fold(form.text)

@@ -1,0 +1,336 @@
+"""The API, version 1. Errors are problem details (RFC 9457); every list is bounded."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from roadworthy.http.problems import Problem
+from sitesearch.crawl import progress as crawl_progress
+from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
+from sitesearch.search import find
+from sitesearch.search.find import Found, Since
+from sitesearch.search.query import LONGEST_QUERY
+from sitesearch.service import pages
+from sitesearch.sites import export, queries, sites
+from sitesearch.sites.settings import SiteSettings
+from sitesearch.sites.sites import SiteDetail
+from sitesearch.web.context import context
+from sitesearch.web.forms import refuse_other_sites
+from sitesearch.web.owner import apply_settings, detail_or_404, export_response, progress_or_404
+from sitesearch.web.pages import site_or_404
+from sitesearch.web.progress import as_json
+
+router = APIRouter(prefix="/api/v1")
+
+QueryText = Annotated[str, Query(max_length=LONGEST_QUERY, description='Words, "a phrase", -without.')]
+Days = Annotated[int, Query(ge=1, le=365, description="How many days back, today included.")]
+
+
+class SiteView(BaseModel):
+    """A site."""
+
+    slug: str
+    pages: int = Field(description="Pages in the index.")
+    settings: SiteSettings
+
+
+class SiteInList(BaseModel):
+    """A site in a list."""
+
+    slug: str
+    name: str
+    start_url: str
+    pages: int
+    crawl: int | None = Field(description="The latest crawl.")
+    crawl_state: str | None
+
+
+class CrawlView(BaseModel):
+    """A crawl as it stands."""
+
+    crawl_id: int
+    state: str
+    trigger: str
+    reason: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float
+    pages: int = Field(description="Pages that answered and are in the index.")
+    pages_per_second: float
+    found: int
+    done: int
+    waiting: int
+    fetched: int
+    unchanged: int
+    redirected: int
+    duplicate: int
+    refused: int
+    failed: int
+    skipped: int
+    bytes: int
+    reasons: dict[str, int] = Field(description="Why addresses gave no page, and how many.")
+
+
+class RefusalView(BaseModel):
+    """An address that gave no page."""
+
+    url: str
+    state: str
+    reason: str
+    text: str
+    detail: str
+    target: str
+
+
+class ResultView(BaseModel):
+    """A page found."""
+
+    url: str
+    title: str
+    title_html: str = Field(description="Safe HTML with the found words in <mark>.")
+    excerpt_html: str = Field(description="Safe HTML with the found words in <mark>.")
+    date: datetime
+    score: float
+
+
+class SearchView(BaseModel):
+    """What a search found."""
+
+    query: str
+    corrected: str | None = Field(description="The query searched instead, where the given one found too little.")
+    suggestion: str | None = Field(description="A likelier query to offer.")
+    partial: bool = Field(description="No page has all words; these have some.")
+    total: int
+    more: bool = Field(description="Whether `total` is a lower bound.")
+    counts: dict[str, int] = Field(description="Pages by age: anytime, day, week, month, year.")
+    page: int
+    pages: int
+    took_ms: float
+    results: list[ResultView]
+
+
+class QueryCountView(BaseModel):
+    """A query, how often it was searched, and how often in vain."""
+
+    query: str
+    searches: int
+    without_results: int
+
+
+class DayView(BaseModel):
+    """The searches of a day."""
+
+    day: date
+    searches: int
+    without_results: int
+
+
+class AnalyticsView(BaseModel):
+    """What people searched for."""
+
+    top: list[QueryCountView]
+    without_results: list[QueryCountView]
+    by_day: list[DayView]
+
+
+class SearchReport(BaseModel):
+    """A search that a person settled on while typing."""
+
+    query: str = Field(min_length=1, max_length=LONGEST_QUERY)
+    found: bool
+
+
+def _site_view(site: SiteDetail) -> SiteView:
+    return SiteView(slug=site.slug, pages=site.pages, settings=site.settings)
+
+
+def _search_view(found: Found) -> SearchView:
+    return SearchView(
+        query=found.query.text,
+        corrected=found.corrected,
+        suggestion=found.suggestion,
+        partial=found.partial,
+        total=found.total,
+        more=found.more,
+        counts=dict(found.counts),
+        page=found.page,
+        pages=found.pages,
+        took_ms=round(found.took.total_seconds() * 1000, 2),
+        results=[
+            ResultView(
+                url=result.url,
+                title=result.plain_title,
+                title_html=result.title,
+                excerpt_html=result.excerpt,
+                date=result.date,
+                score=round(result.score, 4),
+            )
+            for result in found.results
+        ],
+    )
+
+
+@router.get("/sites", tags=["sites"])
+async def list_sites() -> list[SiteInList]:
+    """List the sites by name, at most 500."""
+    return [
+        SiteInList(
+            slug=each.slug, name=each.name, start_url=each.start_url, pages=each.pages, crawl=each.crawl_id,
+            crawl_state=each.state,
+        )
+        for each in await sites.list_sites(pages)
+    ]  # fmt: skip
+
+
+@router.post("/sites", tags=["sites"], status_code=201)
+async def add_site(request: Request, settings: SiteSettings, response: Response) -> SiteView:
+    """Add a site. It is crawled when asked to, or by its own schedule."""
+    refuse_other_sites(request)
+    slug = await sites.add_site(pages, settings)
+    response.headers["location"] = f"/api/v1/sites/{slug}"
+    return _site_view(await detail_or_404(slug))
+
+
+@router.get("/sites/{site}", tags=["sites"])
+async def get_site(site: str) -> SiteView:
+    """Return a site with its settings."""
+    return _site_view(await detail_or_404(site))
+
+
+@router.put("/sites/{site}", tags=["sites"])
+async def change_site(request: Request, site: str, settings: SiteSettings) -> SiteView:
+    """Replace a site's settings; a crawl under way keeps those that it began with."""
+    refuse_other_sites(request)
+    await apply_settings(await detail_or_404(site), settings)
+    return _site_view(await detail_or_404(site))
+
+
+@router.delete("/sites/{site}", tags=["sites"], status_code=204)
+async def delete_site(request: Request, site: str) -> None:
+    """Delete a site with all its pages."""
+    refuse_other_sites(request)
+    await detail_or_404(site)
+    await sites.delete_site(pages, site)
+
+
+@router.post("/sites/{site}/crawls", tags=["crawls"], status_code=202)
+async def start_crawl(request: Request, site: str, response: Response) -> CrawlView:
+    """Begin to crawl a site. 409 while another crawl of it runs."""
+    refuse_other_sites(request)
+    found = await detail_or_404(site)
+    try:
+        crawl = await begin_crawl(found.id)
+    except ValueError as error:
+        raise Problem(422, detail=str(error)) from error
+    if crawl is None:
+        raise Problem(409, detail="A crawl of this site is under way; wait for it or cancel it.")
+    response.headers["location"] = f"/api/v1/sites/{site}/crawls/{crawl}"
+    return CrawlView.model_validate(as_json(await progress_or_404(found, crawl)))
+
+
+@router.get("/sites/{site}/crawls", tags=["crawls"])
+async def list_crawls(site: str, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[dict[str, Any]]:
+    """List a site's crawls, the latest first."""
+    found = await detail_or_404(site)
+    return [
+        {"crawl_id": each.id, "state": each.state, "trigger": each.trigger, "reason": each.reason,
+         "started_at": each.started_at, "finished_at": each.finished_at}
+        for each in await sites.latest_crawls(pages, found.id, limit)
+    ]  # fmt: skip
+
+
+@router.get("/sites/{site}/crawls/{crawl}", tags=["crawls"])
+async def get_crawl(site: str, crawl: int) -> CrawlView:
+    """Return how a crawl stands."""
+    return CrawlView.model_validate(as_json(await progress_or_404(await detail_or_404(site), crawl)))
+
+
+@router.delete("/sites/{site}/crawls/{crawl}", tags=["crawls"], status_code=204)
+async def stop_crawl(request: Request, site: str, crawl: int) -> None:
+    """Stop a crawl; what it has found stays."""
+    refuse_other_sites(request)
+    await progress_or_404(await detail_or_404(site), crawl)
+    await cancel_crawl(crawl)
+
+
+@router.get("/sites/{site}/crawls/{crawl}/refusals", tags=["crawls"])
+async def list_refusals(
+    site: str,
+    crawl: int,
+    reason: Annotated[str | None, Query(max_length=50)] = None,
+    after_reason: Annotated[str, Query(max_length=50)] = "",
+    after_url: Annotated[str, Query(max_length=2000)] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[RefusalView]:
+    """List the addresses of a crawl that gave no page; go on after the last one with `after_reason` and `after_url`."""
+    await progress_or_404(await detail_or_404(site), crawl)
+    found = await crawl_progress.refusals(pages, crawl, reason=reason, after=(after_reason, after_url), limit=limit)
+    return [
+        RefusalView(
+            url=each.url, state=each.state, reason=each.reason, text=each.text, detail=each.detail, target=each.target
+        )
+        for each in found
+    ]
+
+
+@router.get("/sites/{site}/search", tags=["search"])
+async def search(
+    request: Request,
+    site: str,
+    q: QueryText,
+    page: Annotated[int, Query(ge=1, le=find.MOST_PAGES)] = 1,
+    since: Since | None = None,
+    exact: Annotated[bool, Query(description="Search the query as it is, without correcting it.")] = False,
+) -> SearchView:
+    """Search a site, ten results a page, 200 at most."""
+    chosen = await site_or_404(site)
+    try:
+        found = await find.search(pages, chosen, q, page=page, since=since, exact=exact, now=datetime.now(UTC))
+    except TimeoutError as error:
+        raise Problem(503, detail="The search took too long; try again.", headers={"retry-after": "2"}) from error
+    context(request).measure(found, record=page == 1)
+    return _search_view(found)
+
+
+@router.get("/sites/{site}/suggest", tags=["search"])
+async def suggest(site: str, q: QueryText, limit: Annotated[int, Query(ge=1, le=20)] = 8) -> list[str]:
+    """Return queries that `q` may be the beginning of, the likeliest first."""
+    return await find.suggest(pages, await site_or_404(site), q, limit=limit)
+
+
+@router.post("/sites/{site}/searches", tags=["search"], status_code=204)
+async def report_search(request: Request, site: str, report: SearchReport) -> None:
+    """Count a search that was settled on while typing; what is fetched while one types is not counted."""
+    refuse_other_sites(request)
+    chosen = await site_or_404(site)
+    context(request).recorder.record(chosen.id, report.query, found=report.found)
+
+
+@router.get("/sites/{site}/analytics", tags=["analytics"])
+async def analytics(site: str, days: Days = 30, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> AnalyticsView:
+    """Return what people searched for, what they did not find, and how much by day."""
+    chosen = await site_or_404(site)
+    return AnalyticsView.model_validate(
+        {
+            "top": await queries.top(pages, chosen.id, days, limit),
+            "without_results": await queries.in_vain(pages, chosen.id, days, limit),
+            "by_day": await queries.by_day(pages, chosen.id, days),
+        },
+        from_attributes=True,
+    )
+
+
+@router.get("/sites/{site}/export", tags=["export"], response_class=Response)
+async def export_site(
+    site: str,
+    format: export.Format = "json",
+    q: Annotated[str, Query(max_length=LONGEST_QUERY)] = "",
+    since: Since | None = None,
+) -> Response:
+    """Stream a site's pages or, with `q`, the results that it has, as JSON, CSV or Markdown."""
+    return await export_response(site, format, q, since or "")

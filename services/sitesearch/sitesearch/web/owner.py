@@ -1,0 +1,227 @@
+"""The pages of a site's owner: its settings, its crawls as they go, what people search for, and exports."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from sitesearch.crawl import progress as crawl_progress
+from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
+from sitesearch.crawl.outcomes import TEXT
+from sitesearch.crawl.progress import Progress
+from sitesearch.jobs import index_site_again
+from sitesearch.search import find
+from sitesearch.service import pages, progress_streams
+from sitesearch.sites import export, queries, sites
+from sitesearch.sites.settings import LANGUAGES, SiteSettings
+from sitesearch.sites.sites import SiteDetail
+from sitesearch.web import progress
+from sitesearch.web.context import context
+from sitesearch.web.forms import read_form, site_settings
+from sitesearch.web.pages import documentation_url, since_of
+from sitesearch.web.rendering import render
+
+router = APIRouter(include_in_schema=False)
+
+ANALYSED_DAYS = 30
+
+
+async def detail_or_404(slug: str) -> SiteDetail:
+    """Return the site with its settings, or raise HTTPException 404."""
+    site = await sites.get_site(pages, slug) if 0 < len(slug) <= 63 else None
+    if site is None:
+        raise HTTPException(
+            404, "There is no such site. It may have been deleted; the front page lists those there are."
+        )
+    return site
+
+
+async def progress_or_404(site: SiteDetail, crawl: int) -> Progress:
+    """Return how a crawl of the site stands, or raise HTTPException 404."""
+    found = await crawl_progress.read(pages, crawl) if 0 < crawl < 2**63 else None
+    if found is None or found.site_id != site.id:
+        raise HTTPException(404, "There is no such crawl of this site.")
+    return found
+
+
+def _see(path: str) -> Response:
+    return RedirectResponse(path, status_code=303)
+
+
+def _form(site: SiteDetail | None, fields: dict[str, Any], errors: dict[str, str]) -> Response:
+    return render(
+        "site_form.html",
+        {"site": site, "fields": fields, "errors": errors, "languages": LANGUAGES},
+        status=422 if errors else 200,
+    )
+
+
+def _as_fields(settings: SiteSettings) -> dict[str, Any]:
+    fields = {name: "" if value is None else value for name, value in settings.model_dump().items()}
+    return {**fields, "include": "\n".join(settings.include), "exclude": "\n".join(settings.exclude)}
+
+
+@router.get("/sites/new")
+async def new_site(url: str = "") -> Response:
+    """Ask for a site's address and settings."""
+    return _form(None, {**_as_fields(SiteSettings.model_construct(start_url=url[:2000])), "name": ""}, {})
+
+
+@router.post("/sites/new")
+async def add_site(request: Request) -> Response:
+    """Add the site, begin to crawl it, and show how that goes."""
+    fields = await read_form(request)
+    settings, errors = site_settings(fields)
+    if settings is None:
+        return _form(None, {**_as_fields(SiteSettings.model_construct(start_url="")), **fields}, errors)
+    async with pages.transaction():
+        slug = await sites.add_site(pages, settings)
+        site = await detail_or_404(slug)
+        await begin_crawl(site.id)
+    return _see(f"/sites/{slug}")
+
+
+@router.post("/sites/documentation")
+async def add_documentation(request: Request) -> Response:
+    """Add this service's own documentation as a site and begin to crawl it: the first look without a network."""
+    await read_form(request)
+    url = documentation_url(request)
+    async with pages.transaction():
+        slug = await sites.site_at(pages, url)
+        if slug is None:
+            settings = SiteSettings(start_url=url, name="Roadworthy documentation", language="english", delay_seconds=0)
+            slug = await sites.add_site(pages, settings)
+        await begin_crawl((await detail_or_404(slug)).id)
+    return _see(f"/sites/{slug}")
+
+
+@router.get("/sites/{slug}")
+async def show_site(slug: str) -> Response:
+    """Show a site's latest crawl, its earlier ones and its settings."""
+    site = await detail_or_404(slug)
+    crawls = await sites.latest_crawls(pages, site.id)
+    latest = await crawl_progress.read(pages, crawls[0].id) if crawls else None
+    return render("site.html", {"site": site, "crawls": crawls, "latest": latest, "texts": TEXT})
+
+
+@router.get("/sites/{slug}/edit")
+async def edit_site(slug: str) -> Response:
+    """Show a site's settings to change."""
+    site = await detail_or_404(slug)
+    return _form(site, _as_fields(site.settings), {})
+
+
+@router.post("/sites/{slug}/edit")
+async def change_site(request: Request, slug: str) -> Response:
+    """Change a site's settings; another language also has its pages read anew."""
+    site = await detail_or_404(slug)
+    fields = await read_form(request)
+    settings, errors = site_settings(fields)
+    if settings is None:
+        return _form(site, {**_as_fields(site.settings), **fields}, errors)
+    await apply_settings(site, settings)
+    return _see(f"/sites/{slug}")
+
+
+async def apply_settings(site: SiteDetail, settings: SiteSettings) -> None:
+    """Keep a site's changed settings, and have its pages read anew where its language changed."""
+    async with pages.transaction():
+        await sites.change_site(pages, site.id, settings)
+        if settings.language != site.settings.language:
+            await index_site_again.enqueue(site_id=site.id)
+
+
+@router.post("/sites/{slug}/crawl")
+async def crawl_site(request: Request, slug: str) -> Response:
+    """Begin a crawl, unless one is under way."""
+    await read_form(request)
+    await begin_crawl((await detail_or_404(slug)).id)
+    return _see(f"/sites/{slug}")
+
+
+@router.post("/sites/{slug}/crawls/{crawl}/stop")
+async def stop_site_crawl(request: Request, slug: str, crawl: int) -> Response:
+    """Stop a crawl; what it has found stays."""
+    await read_form(request)
+    site = await detail_or_404(slug)
+    await progress_or_404(site, crawl)
+    await cancel_crawl(crawl)
+    return _see(f"/sites/{slug}")
+
+
+@router.post("/sites/{slug}/delete")
+async def delete_site(request: Request, slug: str) -> Response:
+    """Delete a site with its pages, once its name was typed to confirm it."""
+    fields = await read_form(request)
+    site = await detail_or_404(slug)
+    if fields.get("confirm", "").strip() != site.settings.name:
+        return _form(site, _as_fields(site.settings), {"confirm": "Type the site's name exactly to delete it."})
+    await sites.delete_site(pages, slug)
+    return _see("/")
+
+
+@router.get("/sites/{slug}/crawls/{crawl}")
+async def show_crawl(slug: str, crawl: int, reason: str = "") -> Response:
+    """Show a crawl's report, with the addresses that it left out for a reason."""
+    site = await detail_or_404(slug)
+    latest = await progress_or_404(site, crawl)
+    chosen = reason if reason in latest.reasons else next(iter(latest.reasons), "")
+    examples = await crawl_progress.refusals(pages, crawl, reason=chosen, limit=100) if chosen else []
+    return render("crawl.html", {"site": site, "latest": latest, "chosen": chosen, "examples": examples, "texts": TEXT})
+
+
+@router.get("/sites/{slug}/crawls/{crawl}/events")
+async def crawl_events(request: Request, slug: str, crawl: int) -> Response:
+    """Follow a crawl over server-sent events."""
+    site = await detail_or_404(slug)
+    await progress_or_404(site, crawl)
+    events = progress.stream(
+        lambda: crawl_progress.read(pages, crawl), progress_streams, progress.Pace(), context(request).draining
+    )
+    return StreamingResponse(
+        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+    )
+
+
+@router.get("/sites/{slug}/queries")
+async def show_queries(slug: str) -> Response:
+    """Show what people searched for in the last 30 days, and what they did not find."""
+    site = await detail_or_404(slug)
+    days = await queries.by_day(pages, site.id, ANALYSED_DAYS)
+    return render(
+        "queries.html",
+        {
+            "site": site,
+            "days": days,
+            "busiest": max((day.searches for day in days), default=0),
+            "top": await queries.top(pages, site.id, ANALYSED_DAYS),
+            "in_vain": await queries.in_vain(pages, site.id, ANALYSED_DAYS),
+        },
+    )
+
+
+@router.get("/sites/{slug}/export.{form}")
+async def export_site(slug: str, form: str, q: str = "", since: str = "") -> Response:
+    """Download a site's pages or, with a query, the results that it has, as JSON, CSV or Markdown."""
+    if form not in export.MEDIA_TYPES:
+        raise HTTPException(404, "Exports end in .json, .csv or .md.")
+    return await export_response(slug, cast("export.Format", form), q, since)
+
+
+async def export_response(slug: str, form: export.Format, q: str, since: str) -> Response:
+    """Return an export as a download."""
+    site = await find.find_site(pages, slug) if 0 < len(slug) <= 63 else None
+    if site is None:
+        raise HTTPException(404, "There is no such site.")
+    if q.strip():
+        results = await find.every_result(pages, site, q, since=since_of(since), now=datetime.now(UTC))
+        rows = export.result_rows(results)
+    else:
+        rows = export.index_rows(pages, site.id)
+    disposition = f'attachment; filename="{slug}.{form}"'
+    return StreamingResponse(
+        export.write(rows, form), media_type=export.MEDIA_TYPES[form], headers={"content-disposition": disposition}
+    )

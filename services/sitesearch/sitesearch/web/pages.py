@@ -1,0 +1,131 @@
+"""The pages people search on. Each works without JavaScript; with it, the results alone are fetched as one types."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import RedirectResponse, Response
+
+from sitesearch.search import find
+from sitesearch.search.find import Found, Since, Site
+from sitesearch.service import pages
+from sitesearch.sites import sites
+from sitesearch.web import documentation
+from sitesearch.web.context import context
+from sitesearch.web.rendering import query_url, render
+
+router = APIRouter(include_in_schema=False)
+
+FRAGMENT = "x-fragment"
+
+
+def since_of(text: str) -> Since | None:
+    """Return the age that a filter names, None for any."""
+    return cast("Since", text) if text in find.SINCE else None
+
+
+def page_of(text: str) -> int:
+    """Return a page's number within bounds, 1 for what is none."""
+    return min(max(int(text), 1), find.MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+
+
+async def site_or_404(slug: str) -> Site:
+    """Return the site of that slug, or raise HTTPException 404."""
+    site = await find.find_site(pages, slug) if 0 < len(slug) <= 63 else None
+    if site is None:
+        raise HTTPException(
+            404, "There is no such site. It may have been deleted; the front page lists those there are."
+        )
+    return site
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """List the sites, each with its search box; with none, say how to begin."""
+    listed = await sites.list_sites(pages)
+    own = documentation_url(request)
+    return render(
+        "home.html",
+        {"sites": listed, "has_documentation": any(each.start_url == own for each in listed), "documentation_url": own},
+    )
+
+
+def documentation_url(request: Request) -> str:
+    """Return the address at which this service serves the project's documentation."""
+    return f"{request.url.scheme}://{request.url.netloc}/documentation/"
+
+
+@router.get("/search")
+async def search(
+    request: Request, site: str = "", q: str = "", page: str = "1", since: str = "", exact: str = ""
+) -> Response:
+    """Search a site: the whole page, or for our script the results alone."""
+    if not site:
+        return RedirectResponse("/", status_code=303)
+    chosen = await site_or_404(site)
+    fragment = request.headers.get(FRAGMENT) == "results"
+    try:
+        found = await find.search(
+            pages, chosen, q, page=page_of(page), since=since_of(since), exact=bool(exact), now=datetime.now(UTC)
+        )
+    except TimeoutError:
+        template = "results_slow.html" if fragment else "search_slow.html"
+        return render(template, {"site": chosen, "q": q}, status=503, headers={"retry-after": "2"})
+    context(request).measure(found, record=not fragment and page_of(page) == 1)
+    template = "results.html" if fragment else "search.html"
+    return render(template, {"site": chosen, "found": found, "q": q, "exact": bool(exact), **_links(found, exact)})
+
+
+def _links(found: Found, exact: str) -> dict[str, object]:
+    """Return the addresses of a page of results: its filters, its neighbours, its exports."""
+    site, text, since = found.site.slug, found.query.text, found.since
+
+    def link(**changes: object) -> str:
+        return query_url("/search", **{"site": site, "q": text, "since": since, "exact": exact, **changes})
+
+    first = max(1, min(found.page - 2, found.pages - 4))
+    shown = range(first, min(found.pages, first + 4) + 1)
+    return {
+        "filters": [
+            (key, label, found.counts.get(key or "anytime", 0), link(since=key))
+            for key, label in (
+                (None, "Any time"),
+                ("day", "Past day"),
+                ("week", "Past week"),
+                ("month", "Past month"),
+                ("year", "Past year"),
+            )
+        ],
+        "page_links": [(number, link(page=number if number > 1 else None)) for number in shown],
+        "previous_link": link(page=found.page - 1 if found.page > 2 else None) if found.page > 1 else None,
+        "next_link": link(page=found.page + 1) if found.page < found.pages else None,
+        "exact_link": link(exact=1),
+        "suggestion_link": link(q=found.suggestion, exact=None) if found.suggestion else None,
+        "exports": [
+            (form, query_url(f"/sites/{site}/export.{form}", q=text, since=since)) for form in ("json", "csv", "md")
+        ],
+    }
+
+
+@router.get("/documentation")
+async def documentation_root() -> Response:
+    """Lead to the documentation's first page."""
+    return RedirectResponse("/documentation/", status_code=308)
+
+
+@router.get("/documentation/{path:path}")
+async def documentation_page(path: str) -> Response:
+    """Show a document of the project's own."""
+    found = documentation.documents()
+    document = found.get(path) or found.get(f"{path}/")
+    if document is None and path:
+        raise HTTPException(404, "There is no such document. The documentation's first page lists all.")
+    if document is not None and document.path != path:
+        return RedirectResponse(f"/documentation/{document.path}", status_code=308)
+    return render(
+        "documentation.html",
+        {"document": document, "documents": sorted(found.values(), key=lambda each: each.path)},
+        headers={"cache-control": "public, max-age=300"},
+    )
