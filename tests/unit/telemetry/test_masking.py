@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roadworthy.telemetry.masking import MASK, is_secret, mask, mask_urls
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["password", "DB_PASSWORD", "apiKey", "api_key", "Authorization", "set-cookie", "access_token", "clientSecret"],
+)
+def test_telling_names(name: str) -> None:
+    assert is_secret(name)
+    assert mask(name, "hunter2") == MASK
+    assert mask(name, ["hunter2"]) == MASK
+
+
+@pytest.mark.parametrize("name", ["url", "path", "key", "user", "attempt"])
+def test_plain_names(name: str) -> None:
+    assert mask(name, "value") == "value"
+
+
+@pytest.mark.parametrize("value", [None, True, 17, 0.5])
+def test_numbers_are_no_secrets(value: object) -> None:
+    assert mask("tokens", value) is value
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://app:hunter2@db:5432/x", f"postgresql://app:{MASK}@db:5432/x"),
+        ("at redis://:hunter2@cache and http://u:p@h.", f"at redis://:{MASK}@cache and http://u:{MASK}@h."),
+        ("https://example.org/a:b@c", "https://example.org/a:b@c"),
+        ("no url: a@b", "no url: a@b"),
+    ],
+)
+def test_passwords_in_urls(text: str, masked: str) -> None:
+    assert mask_urls(text) == masked
+    assert mask("url", text) == masked
+
+
+def test_nested_values_are_masked_in_a_copy() -> None:
+    given_ = {"headers": {"authorization": "Bearer x", "accept": "*/*"}, "hosts": ["http://u:p@h"]}
+    assert mask("request", given_) == {
+        "headers": {"authorization": MASK, "accept": "*/*"},
+        "hosts": [f"http://u:{MASK}@h"],
+    }
+    assert given_["headers"]["authorization"] == "Bearer x"  # type: ignore[call-overload]
+
+
+def test_a_value_inside_itself_ends() -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    mask("loop", loop)
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_masking_never_raises(value: object) -> None:
+    mask("anything", value)
+
+
+@given(st.from_regex(r"[a-zA-Z0-9!$%^&*()_+=-]{1,20}", fullmatch=True))
+def test_no_password_of_a_url_survives(password: str) -> None:
+    assert mask_urls(f"postgresql://user:{password}@host/db") == f"postgresql://user:{MASK}@host/db"
