@@ -18,25 +18,19 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import functools
 import hashlib
-import shutil
-import tempfile
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 from roadworthy.database import administration, migration
 from roadworthy.duration import seconds
 from roadworthy.jobs.worker import Worker
-from roadworthy.runtime.embedded import EmbeddedPostgres
 from roadworthy.runtime.lifecycle import migrations, opened
+from roadworthy.runtime.scratch import ScratchServer
 from roadworthy.service import Service
 
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _POLL_SECONDS = 0.01
 
 
@@ -56,16 +50,9 @@ async def running(service: Service) -> AsyncIterator[Service]:
 async def database(service: Service) -> AsyncIterator[str]:
     """Yield the DSN of a fresh database with the service's migrations applied; it is dropped afterwards."""
     server = _server()
-    if server.pid is None:
-        await server.start()
-    administrative = server.dsn_of("postgres")
-    template = await _template(server, service)
-    name = f"test_{uuid.uuid4().hex}"
-    await administration.create_database(administrative, name, template=template)
-    try:
-        yield server.dsn_of(name)
-    finally:
-        await administration.drop_database(administrative, name)
+    await server.start()
+    async with server.database(await _template(server, service)) as dsn:
+        yield dsn
 
 
 async def drain(service: Service, *, timeout: timedelta = seconds(30)) -> None:
@@ -97,32 +84,24 @@ def metric(service: Service, name: str, **labels: str) -> float:
     return service.binding(f"metric {name!r}").metrics.value(name, labels) or 0.0
 
 
-async def _template(server: EmbeddedPostgres, service: Service) -> str:
+async def _template(server: ScratchServer, service: Service) -> str:
     """Return the name of a database that holds the service's migrations, made once: copying it is quick."""
     sets = migrations(service.spec)
     digest = hashlib.sha256("".join(one.checksum for migrations in sets for one in migrations).encode())
     name = f"template_{digest.hexdigest()[:32]}"
-    if await administration.create_database(server.dsn_of("postgres"), name):
+    dsn = server.postgres.dsn_of(name)
+    if await administration.create_database(server.postgres.dsn_of("postgres"), name, template="template"):
         try:
-            await migration.apply(server.dsn_of(name), sets)
+            await migration.apply(dsn, sets)
         except BaseException:
-            await administration.drop_database(server.dsn_of("postgres"), name)
+            await server.drop_database(dsn)
             raise
     return name
 
 
 @functools.cache
-def _server() -> EmbeddedPostgres:
+def _server() -> ScratchServer:
     """Return the process's own server: starting one for each test would cost seconds."""
-    directory = Path(tempfile.mkdtemp(prefix="roadworthy-test-"))
-    # Where tests run as root, PostgreSQL runs as somebody else, who must pass through.
-    directory.chmod(0o711)
-    server = EmbeddedPostgres(directory / "data", settings=_SETTINGS)
-    atexit.register(_remove, server, directory)
+    server = ScratchServer()
+    atexit.register(lambda: asyncio.run(server.stop()))
     return server
-
-
-def _remove(server: EmbeddedPostgres, directory: Path) -> None:
-    with contextlib.suppress(RuntimeError):
-        asyncio.run(server.stop())
-    shutil.rmtree(directory, ignore_errors=True)

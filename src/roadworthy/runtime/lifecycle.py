@@ -23,6 +23,7 @@ from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
 from roadworthy.telemetry import metrics as telemetry_metrics
 from roadworthy.telemetry.registry import MetricRegistry
+from roadworthy.telemetry.spec import MetricSpec
 
 if TYPE_CHECKING:
     from roadworthy.service import Service, ServiceSpec
@@ -66,7 +67,7 @@ async def opened(spec: ServiceSpec, dsn: str, *, name: str | None = None) -> Asy
             await engine.close()
 
 
-def catalogue(spec: ServiceSpec) -> tuple[telemetry_metrics.MetricSpec, ...]:
+def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
     """Return every metric that the service exports: the capabilities' and its own."""
     return (
         *telemetry_metrics.catalogue(spec.request_buckets),
@@ -102,6 +103,21 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         await server.stop()
 
 
+def existing(settings: Settings) -> str:
+    """Return the DSN of a database that runs already: `DATABASE_URL`, or a `roadworthy run`'s embedded PostgreSQL.
+
+    Raises:
+        DatabaseUnavailable: there is neither.
+    """
+    dsn = settings.database_url or published(settings.data_directory)
+    if dsn is None:
+        raise DatabaseUnavailable(
+            f"DATABASE_URL is not set, and no PostgreSQL runs in {settings.data_directory}. Set DATABASE_URL to the one that "
+            "all processes share, or start `roadworthy run` here first"
+        )
+    return dsn
+
+
 async def join(data_directory: Path, refusal: AlreadyRunning) -> str:
     """Return the DSN of the embedded PostgreSQL that another process runs in the directory, once it is ready.
 
@@ -117,7 +133,7 @@ async def join(data_directory: Path, refusal: AlreadyRunning) -> str:
 
 
 def published(data_directory: Path) -> str | None:
-    """Return the DSN of the server that PostgreSQL's own pid file in the directory tells of, None without a ready one."""
+    """Return the DSN of the server that PostgreSQL's pid file in the directory tells of, None without a ready one."""
     try:
         lines = (data_directory / "postgres" / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:

@@ -40,6 +40,11 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def drain_delay(host: str, grace: timedelta) -> timedelta:
+    """Return how long to serve on while unready: load balancers need some seconds to notice, and loopback has none."""
+    return timedelta(seconds=0.1) if host in ("127.0.0.1", "::1", "localhost") else min(timedelta(seconds=5), grace / 4)
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

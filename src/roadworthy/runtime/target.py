@@ -126,7 +126,7 @@ def _import_file(path: Path, text: str) -> ModuleType:
     module = _import(".".join(names), text)
     if module.__file__ is None or Path(module.__file__).resolve() != path:
         raise TargetError(
-            f"{path} cannot be imported as {module.__name__!r}: that name is taken by {module.__file__}; rename the file"
+            f"{path} cannot be imported as {module.__name__!r}: {module.__file__} has that name; rename the file"
         )
     return module
 

@@ -1,0 +1,1 @@
+"""The `roadworthy` command: one thin file for each of its commands."""

@@ -1,0 +1,60 @@
+"""The command line: its commands, and what every one of them shares.
+
+Exit codes: 0 done, 1 the answer is no, 2 bad usage or input. A `RoadworthyError` is told without traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from roadworthy.cli import check, config, jobs, migrate, run, schedule, serve, version, work
+from roadworthy.cli.exits import BAD_USAGE, INTERRUPTED
+from roadworthy.errors import RoadworthyError
+
+_COMMANDS = (run, serve, work, schedule, migrate, check, config, jobs, version)
+
+_EPILOG = """\
+TARGET names the service: package.module:attribute or path/to/file.py:attribute, the attribute being `service` unless
+it is said. It can be left out where ROADWORTHY_SERVICE is set, or pyproject.toml says
+  [tool.roadworthy]
+  service = "package.module:service"
+
+examples:
+  roadworthy run sitesearch.service:service     everything on this machine, with a PostgreSQL of its own
+  roadworthy check sitesearch.service:service   whether the declaration can work
+  roadworthy jobs counts                        how many jobs wait, run and failed for good
+  roadworthy config                             every setting, its value and where that came from
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    root = argparse.ArgumentParser(
+        prog="roadworthy",
+        description="Run a declared service, look after its jobs, and check its declaration.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add(commands)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; `arguments` are the process's by default."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except RoadworthyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has seen enough.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    return code

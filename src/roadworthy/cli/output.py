@@ -1,0 +1,52 @@
+"""What commands print: aligned tables, JSON, and colour where a person reads along."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+_GAP = "  "
+_NARROWEST = 8
+
+
+def print_json(document: Any) -> None:
+    """Print one indented JSON document."""
+    encoded = msgspec.json.encode(document, order="deterministic")
+    print(msgspec.json.format(encoded, indent=2).decode())
+
+
+def styled(text: str, style: str) -> str:
+    """Return `text` in a style (bold, dim, red, green, yellow) on a terminal; elsewhere and with NO_COLOR as it is."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """Print rows under a header, in columns; those named in `right` are aligned to the right.
+
+    On a terminal the last column is cut to its width; anything else that reads gets every character.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
+        widths[-1] = min(widths[-1], max(room, _NARROWEST))
+    to_right = [name in right for name in header]
+    print(styled(_line(header, widths, to_right), "bold"))
+    for row in cells:
+        print(_line(row, widths, to_right))
+
+
+def _line(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> str:
+    cells = []
+    for cell, width, right in zip(row, widths, to_right, strict=True):
+        shown = cell if len(cell) <= width else f"{cell[: width - 1]}…"
+        cells.append(shown.rjust(width) if right else shown.ljust(width))
+    return _GAP.join(cells).rstrip()

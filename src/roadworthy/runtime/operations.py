@@ -1,0 +1,56 @@
+"""What the operations port tells: probes, the whole health, and one scrape of every process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from roadworthy.binding import Binding
+from roadworthy.health.checks import database_check, queue_check
+from roadworthy.health.policy import HealthState, Reading
+from roadworthy.health.report import Check, Health
+from roadworthy.http.asgi import ASGIApp
+from roadworthy.http.operations import operations_app
+from roadworthy.runtime.supervisor import ProcessStatus, Supervisor
+from roadworthy.service import ServiceSpec
+from roadworthy.telemetry import exposition
+
+
+def single(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState]) -> ASGIApp:
+    """Return the operations application of a process that runs one role by itself."""
+
+    async def metrics() -> str:
+        return exposition.render(binding.metrics.snapshot())
+
+    return operations_app(_health(spec, binding, state, ()), metrics)
+
+
+def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], supervisor: Supervisor) -> ASGIApp:
+    """Return the operations application of a supervisor: its own health and metrics with those of its processes."""
+
+    async def processes() -> Sequence[Reading]:
+        return [_reading(process.status) for process in supervisor.processes]
+
+    async def metrics() -> str:
+        snapshots = {"supervisor": binding.metrics.snapshot(), **await supervisor.snapshots()}
+        return exposition.render(exposition.merge(snapshots, supervisor.archive.snapshot))
+
+    return operations_app(_health(spec, binding, state, (Check("processes", processes),)), metrics)
+
+
+def _health(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], further: Sequence[Check]) -> Health:
+    targets = {queue.name: queue.target_latency for queue in spec.queues}
+    checks = [database_check(lambda: binding.pool.fetchval("SELECT 1"), clock=time.perf_counter)]
+    if targets:
+        checks.append(queue_check(binding.engine.counts, binding.engine.now, targets))
+    return Health(state, (*checks, *further), service=spec.name, version=spec.version)
+
+
+def _reading(process: ProcessStatus) -> Reading:
+    well = process.state in ("ready", "draining", "stopped")
+    value = {"role": process.role, "pid": process.pid, "state": process.state, "restarts": process.restarts}
+    if process.queue is not None:
+        value["queue"] = process.queue
+    return Reading(
+        f"process:{process.name}", "pass" if well else "warn", value, output=None if well else process.reason
+    )

@@ -1,0 +1,76 @@
+"""What a process does once its service is bound: serve requests, run jobs, or fire schedules, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+from roadworthy.binding import Binding
+from roadworthy.errors import RoadworthyError
+from roadworthy.http.stack import Stack
+from roadworthy.jobs.scheduler import Scheduler
+from roadworthy.jobs.spec import QueueSpec
+from roadworthy.jobs.worker import Worker
+from roadworthy.runtime.control import ProcessState
+from roadworthy.runtime.signals import Stop
+from roadworthy.runtime.web import serving
+from roadworthy.service import ASGIApp, ServiceSpec
+
+Changed = Callable[[ProcessState], Awaitable[None]]
+
+_UNDER_WAY = 0.8
+"""The share of the grace that work under way has; the rest is for what follows it."""
+
+
+async def serve(
+    app: ASGIApp, listener: socket.socket, *, stop: Stop, grace: timedelta, drain_delay: timedelta, changed: Changed
+) -> None:
+    """Serve `app` until told to stop; then be unready for `drain_delay`, so that load balancers notice, and finish.
+
+    Raises:
+        RoadworthyError: the application failed to start, or its server ended by itself.
+    """
+    async with serving(app, listener, grace=grace * _UNDER_WAY) as server:
+        await changed("ready")
+        await _first(stop.requested.wait(), server.ended())
+        if not stop.requested.is_set():
+            raise RoadworthyError("the HTTP server ended by itself; its log says why")
+        await changed("draining")
+        if isinstance(app, Stack):
+            app.drain.start()
+        await _first(stop.forced.wait(), asyncio.sleep(drain_delay.total_seconds()))
+
+
+async def work(
+    binding: Binding,
+    spec: ServiceSpec,
+    queues: Sequence[QueueSpec],
+    *,
+    name: str,
+    stop: Stop,
+    grace: timedelta,
+    changed: Changed,
+) -> None:
+    """Run the jobs of `queues` until told to stop; those under way then finish within the grace, or are given back."""
+    worker = Worker(binding.engine, spec.jobs, queues, name=name, metrics=binding.metrics)
+    await changed("ready")
+    await worker.run(stop.requested, grace * _UNDER_WAY)
+
+
+async def schedule(binding: Binding, spec: ServiceSpec, *, stop: Stop, changed: Changed) -> None:
+    """Enqueue every scheduled job when it is due, until told to stop."""
+    scheduler = Scheduler(binding.engine, spec.jobs, spec.queues, metrics=binding.metrics)
+    await changed("ready")
+    await scheduler.run(stop.requested)
+
+
+async def _first(*waits: Awaitable[object]) -> None:
+    """Wait for the first of several, and end the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,335 @@
+"""Processes kept alive: each is started, watched, restarted after a wait that grows, and ended within the grace.
+
+Everything that a process says comes over its channel (`control`); that it cannot outlive the supervisor is `lifeline`'s
+part. Processes are started from the main thread: Linux ties their death signal to the thread that made them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import random
+from typing import Literal
+
+import msgspec
+
+from roadworthy.runtime.control import (
+    Boot,
+    Changed,
+    Channel,
+    Drain,
+    Failed,
+    Metrics,
+    ProcessState,
+    Report,
+    Scrape,
+    to_process,
+)
+from roadworthy.runtime.restart import RestartPolicy
+from roadworthy.telemetry import exposition
+from roadworthy.telemetry.exposition import Snapshot
+from roadworthy.telemetry.logging import get_logger
+
+Role = Literal["web", "worker", "scheduler"]
+
+_log = get_logger(__name__)
+
+_KILLED_WITHIN = 5.0
+_LAST_WORDS = 1.0
+_SCRAPE_TIMEOUT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlan:
+    """A process that is to run: its name, unique among all, and its role. A worker has a queue, a web a listener."""
+
+    name: str
+    role: Role
+    queue: str | None = None
+    listener: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """A process as it stands. `reason` is why it last ended or failed, in words."""
+
+    name: str
+    role: Role
+    queue: str | None
+    pid: int | None
+    state: ProcessState
+    restarts: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every process is given: how to find the service, its environment and the time it has to end."""
+
+    target: str
+    environ: Mapping[str, str]
+    grace: timedelta
+    drain_delay: timedelta = timedelta(0)
+
+
+@dataclass(slots=True)
+class Archive:
+    """What processes that have ended had counted."""
+
+    snapshot: Snapshot = exposition.EMPTY
+
+    def retire(self, dead: Snapshot) -> None:
+        """Keep the counters of a process that has ended."""
+        self.snapshot = exposition.retire(self.snapshot, dead)
+
+
+class Process:
+    """One supervised process."""
+
+    def __init__(
+        self,
+        plan: ProcessPlan,
+        surroundings: Surroundings,
+        archive: Archive,
+        *,
+        policy: RestartPolicy,
+        draw: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        """Nothing is started before `supervise`."""
+        self.plan = plan
+        self.ready = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self.snapshot = exposition.EMPTY
+        self.killed = False
+        self._surroundings = surroundings
+        self._archive = archive
+        self._policy = policy
+        self._draw = draw
+        self._clock = clock
+        self._state: ProcessState = "starting"
+        self._restarts = 0
+        self._reason: str | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: Channel[Report] | None = None
+        self._draining = asyncio.Event()
+        self._scraped = asyncio.Event()
+
+    @property
+    def status(self) -> ProcessStatus:
+        """The process as it stands."""
+        pid = None if self._process is None else self._process.pid
+        plan = self.plan
+        return ProcessStatus(plan.name, plan.role, plan.queue, pid, self._state, self._restarts, self._reason)
+
+    async def supervise(self) -> None:
+        """Keep the process running until it is drained; when cancelled, kill it first."""
+        failures = 0
+        while not self._draining.is_set():
+            started = self._clock()
+            self._state = "starting"
+            ended = await self._run()
+            if self._draining.is_set():
+                break
+            failures = self._policy.failures(failures, timedelta(seconds=self._clock() - started))
+            await self._wait_to_restart(ended, failures)
+        self._state = "stopped"
+        self.stopped.set()
+
+    async def drain(self) -> None:
+        """Have the process finish what it does and end, and start it no more."""
+        self._draining.set()
+        if self._channel is not None:
+            self._state = "draining"
+            await self._channel.send(Drain())
+
+    def kill(self) -> None:
+        """End the process at once, and start it no more."""
+        self._draining.set()
+        if self._process is not None and self._process.returncode is None:
+            self.killed = True
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def scrape(self) -> Snapshot:
+        """Return what the process has counted: now, or if it does not answer in time, when it last said so."""
+        if self._channel is not None and self._state in ("ready", "draining"):
+            self._scraped.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SCRAPE_TIMEOUT):
+                    await self._channel.send(Scrape())
+                    await self._scraped.wait()
+        return self.snapshot
+
+    async def _wait_to_restart(self, ended: str, failures: int) -> None:
+        wait = self._policy.delay(failures, self._draw).total_seconds()
+        self._restarts += 1
+        self._state = "waiting"
+        self._reason = self._reason or ended
+        _log.error(
+            "process ended", process=self.plan.name, end=ended, reason=self._reason, restart=self._restarts, wait=wait
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._draining.wait()
+
+    async def _run(self) -> str:
+        """Run the process once to its end, and return how it ended."""
+        self._reason = None
+        ours, theirs = socket.socketpair()
+        read, write = os.pipe()
+        try:
+            process = self._process = await self._spawn(theirs, read)
+            try:
+                self._channel = await to_process(ours)
+                return await self._converse(process, self._channel)
+            finally:
+                await _bury(process)
+        finally:
+            # The lifeline is cut last: until here the process is ours to end.
+            os.close(write)
+            self.ready.clear()
+            if self._channel is None:
+                ours.close()
+            else:
+                await self._channel.close()
+            self._process = self._channel = None
+            self._archive.retire(self.snapshot)
+            self.snapshot = exposition.EMPTY
+
+    async def _spawn(self, control: socket.socket, lifeline: int) -> asyncio.subprocess.Process:
+        plan = self.plan
+        descriptors = [control.fileno(), lifeline, *([] if plan.listener is None else [plan.listener])]
+        arguments = [plan.role, plan.name, *map(str, (os.getpid(), control.fileno(), lifeline))]
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "roadworthy.runtime.process",
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=descriptors,
+                env=dict(self._surroundings.environ),
+                # A terminal's Ctrl-C is the supervisor's to pass on.
+                process_group=0,
+            )
+        finally:
+            control.close()
+            os.close(lifeline)
+
+    async def _converse(self, process: asyncio.subprocess.Process, channel: Channel[Report]) -> str:
+        around = self._surroundings
+        await channel.send(
+            Boot(
+                target=around.target,
+                grace=around.grace.total_seconds(),
+                drain_delay=around.drain_delay.total_seconds(),
+                queue=self.plan.queue,
+                listener=self.plan.listener,
+            )
+        )
+        if self._draining.is_set():
+            await channel.send(Drain())
+        listening = asyncio.create_task(self._listen(channel), name=f"channel of {self.plan.name}")
+        try:
+            code = await process.wait()
+            # What it said last is still on its way.
+            await asyncio.wait([listening], timeout=_LAST_WORDS)
+        finally:
+            listening.cancel()
+        return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+    async def _listen(self, channel: Channel[Report]) -> None:
+        try:
+            while (report := await channel.receive()) is not None:
+                self._hear(report)
+        except msgspec.DecodeError as error:
+            _log.error("process speaks another language", process=self.plan.name, error=str(error))
+
+    def _hear(self, report: Report) -> None:
+        match report:
+            case Changed(state):
+                self._state = state
+                if state == "ready":
+                    self.ready.set()
+            case Metrics(snapshot):
+                self.snapshot = snapshot
+                self._scraped.set()
+            case Failed(reason):
+                self._reason = reason
+
+
+async def _bury(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        async with asyncio.timeout(_KILLED_WITHIN):
+            await process.wait()
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """All the processes of one machine. `running` starts them and ends them."""
+
+    plans: Sequence[ProcessPlan]
+    surroundings: Surroundings
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+    draw: Callable[[], float] = random
+    clock: Callable[[], float] = time.monotonic
+    archive: Archive = field(default_factory=Archive)
+    processes: list[Process] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.processes = [
+            Process(plan, self.surroundings, self.archive, policy=self.policy, draw=self.draw, clock=self.clock)
+            for plan in self.plans
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Supervisor]:
+        """Run the processes within an `async with`; whichever is left at its end is killed."""
+        async with asyncio.TaskGroup() as group:
+            for process in self.processes:
+                group.create_task(process.supervise(), name=f"supervise {process.plan.name}")
+            try:
+                yield self
+            finally:
+                for process in self.processes:
+                    process.kill()
+
+    async def drain(self, forced: asyncio.Event) -> bool:
+        """End every process within the grace, or once `forced` is set at once; return whether none had to be killed."""
+        for process in self.processes:
+            await process.drain()
+        ended = asyncio.create_task(self._all_stopped(), name="drain")
+        hurried = asyncio.create_task(forced.wait(), name="second signal")
+        try:
+            await asyncio.wait(
+                [ended, hurried],
+                timeout=self.surroundings.grace.total_seconds() + _LAST_WORDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            ended.cancel()
+            hurried.cancel()
+        for process in self.processes:
+            process.kill()
+        return not any(process.killed for process in self.processes)
+
+    async def snapshots(self) -> dict[str, Snapshot]:
+        """Return what each process has counted, by name, asking all of them at once."""
+        found = await asyncio.gather(*(process.scrape() for process in self.processes))
+        return {process.plan.name: snapshot for process, snapshot in zip(self.processes, found, strict=True)}
+
+    async def _all_stopped(self) -> None:
+        for process in self.processes:
+            await process.stopped.wait()
