@@ -217,6 +217,10 @@ class EmbeddedPostgres:
         arguments = ["-D", str(self._data)]
         for name, value in {**tuning(_memory()), **self._settings, **self._private()}.items():
             arguments += ["-c", f"{name}={value}"]
+        # No server of ours runs any more, but PostgreSQL believes the lock of a killed one while its pid is taken, if
+        # only by a zombie.
+        for leftover in self._socket.glob(".s.PGSQL.*"):
+            leftover.unlink()
         # Nobody is left to wait for a slow checkpoint when the owner is gone: quit, and let the next start recover.
         self._process = self._spawn(identity, signal.SIGQUIT, binaries / "postgres", arguments)
         try:
