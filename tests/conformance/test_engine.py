@@ -58,7 +58,7 @@ async def test_a_job_is_claimed_once_and_gone_when_done(backend: Backend) -> Non
 async def test_ids_come_in_the_order_of_the_jobs(backend: Backend) -> None:
     ids = await backend.engine.enqueue([new_job(n, key=None if n % 2 else f"key-{9 - n}") for n in range(10)])
     assert None not in ids
-    assert ids == sorted(ids, key=lambda id: id or 0)
+    assert ids == sorted(ids, key=lambda number: number or 0)
     for n, id in enumerate(ids):
         record = await backend.engine.find(id or 0)
         assert record is not None

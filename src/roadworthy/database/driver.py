@@ -43,6 +43,8 @@ LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    # What the driver says when the server ended the connection between a statement's parsing and its execution.
+    asyncpg.InternalClientError,
     OSError,
 )
 """What a statement raises when its connection is gone."""
