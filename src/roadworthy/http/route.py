@@ -59,15 +59,19 @@ def _mount_template(scope: Scope, inner: Mapping[str, Any]) -> str | None:
 
 
 def _templated(path: str, parameters: Mapping[str, Any]) -> str | None:
-    """Return `path` with each parameter's value replaced by its name, None if one of them is not in it."""
-    start = 0
-    for name, value in parameters.items():
-        found = f"{path}/".find(f"/{value}/", start)
+    """Return `path` with each parameter's value replaced by its name, None if one of them is not in it.
+
+    The last place where a value fits is taken, for a fixed part mostly stands before what varies. Where a caller makes
+    both the same, the worst is a template with its parts in another order.
+    """
+    end = len(path)
+    for name, value in reversed(list(parameters.items())):
+        segment = f"/{value}"
+        found = f"{path[:end]}/".rfind(f"{segment}/")
         if found < 0:
             return None
-        placeholder = f"/{{{name}}}"
-        path = f"{path[:found]}{placeholder}{path[found + 1 + len(str(value)) :]}"
-        start = found + len(placeholder)
+        path = f"{path[:found]}/{{{name}}}{path[found + len(segment) :]}"
+        end = found
     return path
 
 
