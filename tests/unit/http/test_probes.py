@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from roadworthy import Service
+from roadworthy.health.policy import HealthState, Reading
+from roadworthy.health.report import Check, Health
+from roadworthy.http.operations import operations_app
+from roadworthy.http.probes import PATHS
+from roadworthy.http.stack import install
+
+
+async def failing() -> list[Reading]:
+    raise OSError("cannot reach postgresql://u:hunter2@db")
+
+
+async def unread() -> str:
+    raise AssertionError
+
+
+def asked(app: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tested")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_probes_answer_before_the_application(serve: Any, path: str) -> None:
+    async with serve(FastAPI()) as running:
+        response = await running.client.get(path)
+        head = await running.client.head(path)
+        wrong = await running.client.delete(path)
+        assert running.counted() == {}
+    assert (response.status_code, response.json()) == (200, {"status": "pass"})
+    assert response.headers["content-type"] == "application/health+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "17")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_metrics_are_not_on_the_main_port(serve: Any) -> None:
+    async with serve(FastAPI()) as running:
+        assert (await running.client.get("/metrics")).status_code == 404
+
+
+async def test_a_service_that_is_not_running_lives_but_is_not_ready() -> None:
+    async with asked(install(FastAPI(), Service("tested"))) as client:
+        found = {path: (await client.get(path)).status_code for path in PATHS}
+    assert found == {"/livez": 200, "/readyz": 503, "/startupz": 503, "/health": 200}
+
+
+async def test_a_stranger_learns_the_status_alone(serve: Any) -> None:
+    service = Service("tested")
+    service.database()
+    service.queue("mail")
+    async with serve(FastAPI(), service) as running:
+        response = await running.client.get("/health")
+        assert (response.status_code, response.json()) == (503, {"status": "fail"})
+        assert (await running.client.get("/readyz")).status_code == 200
+        assert (await running.client.get("/livez")).status_code == 200
+
+
+async def test_the_operations_port_tells_all() -> None:
+    health = Health(lambda: HealthState(), [Check("database", failing)], service="s", version="1")
+
+    async def metrics() -> str:
+        return "up 1.0\n"
+
+    async with asked(operations_app(health, metrics)) as client:
+        report = await client.get("/health")
+        scraped = await client.get("/metrics")
+        head = await client.head("/metrics")
+        wrong = await client.post("/metrics")
+        missing = await client.get("/")
+        assert (await client.get("/readyz")).json() == {"status": "pass"}
+    assert report.status_code == 503
+    assert report.json()["serviceId"] == "s"
+    (found,) = report.json()["checks"]["database"]
+    assert (found["status"], found["output"]) == ("fail", "OSError: cannot reach postgresql://u:***@db")
+    assert (scraped.text, scraped.headers["content-type"]) == ("up 1.0\n", "text/plain; version=0.0.4; charset=utf-8")
+    assert (head.content, head.headers["content-length"]) == (b"", "7")
+    assert (wrong.status_code, missing.status_code) == (405, 404)
+    assert missing.headers["content-type"] == "application/problem+json"
+    assert scraped.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_metrics_that_fail_are_a_problem() -> None:
+    async with asked(operations_app(Health(lambda: HealthState()), unread)) as client:
+        response = await client.get("/metrics")
+    assert (response.status_code, response.json()["title"]) == (500, "Internal Server Error")
+
+
+async def test_the_operations_port_has_a_lifespan() -> None:
+    sent: list[str] = []
+    events = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": next(events)}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    app = operations_app(Health(lambda: HealthState()), unread)
+    await app({"type": "lifespan"}, receive, send)
+    await app({"type": "websocket"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
