@@ -21,7 +21,7 @@ Read = Callable[[], Awaitable[Progress | None]]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often progress is read, at what silence a comment keeps the connection open, and when a stream ends at last."""
+    """How often progress is read, after what silence a comment keeps the connection open, and when a stream ends."""
 
     interval: timedelta = timedelta(seconds=1)
     heartbeat: timedelta = timedelta(seconds=15)
