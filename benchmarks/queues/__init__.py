@@ -1,0 +1,1 @@
+"""The job queues that `benchmarks.jobs` compares, one file each, all behind `Subject`."""
