@@ -296,6 +296,7 @@ class _Decoder:
             raise _BadEncoding(f"it is sent as {name[:40]!r}, which was not asked for")
         self.body = bytearray()
         self.received = 0
+        self._consumed = 0
         self._largest = largest
         self._ratio = ratio
         self._compressed = name not in ("", "identity")
@@ -312,11 +313,15 @@ class _Decoder:
                 self._decompress(chunk)
             except zlib.error as error:
                 return Refused(Reason.BAD_ENCODING, str(error)[:200])
-            if len(self.body) > max(1024 * 1024, self._ratio * self.received):
-                return Refused(Reason.COMPRESSION_BOMB, f"{self.received} bytes became more than {len(self.body)}")
+            if self._exploding:
+                return Refused(Reason.COMPRESSION_BOMB, f"{self._consumed} bytes became {len(self.body)} and more")
         if len(self.body) > self._largest or self.received > self._largest:
             return Refused(Reason.TOO_LARGE, f"more than {self._largest} bytes")
         return None
+
+    @property
+    def _exploding(self) -> bool:
+        return len(self.body) > max(1024 * 1024, self._ratio * self._consumed)
 
     def _decompress(self, chunk: bytes) -> None:
         while chunk:
@@ -333,9 +338,10 @@ class _Decoder:
                 self._maybe_raw = False
                 self._inflate = zlib.decompressobj(-15)
                 continue
-            if len(self.body) > max(1024 * 1024, self._ratio * self.received):
-                return
             chunk = self._inflate.unconsumed_tail
+            self._consumed = self.received - len(chunk)
+            if self._exploding:
+                return
             if self._inflate.eof and self._inflate.unused_data:
                 chunk = self._inflate.unused_data
                 self._inflate = zlib.decompressobj(47)

@@ -20,12 +20,15 @@ SELECT id, site_id, state, level, settings, started_at FROM crawls WHERE id = $1
 SELECT state FROM crawl_urls WHERE crawl_id = $1 AND url = $2
 
 -- name: add_addresses
--- Sorted, so that pages which find the same addresses at once wait for one another in one order.
+-- Sorted, so that pages which find the same new addresses at once wait for one another in one order. Known addresses
+-- are left out before: for one that another transaction is just settling, ON CONFLICT would wait, both ways if the two
+-- pages link to each other.
 WITH added AS (
     INSERT INTO crawl_urls (crawl_id, url, shape, depth, kind)
     SELECT $1, found.url, found.shape, $4, $5
     FROM unnest($2::text[], $3::text[]) AS found (url, shape)
-    WHERE (SELECT coalesce(sum(urls), 0) FROM crawl_tallies WHERE crawl_id = $1 AND outcome = 'found_' || $5) < $6
+    WHERE NOT EXISTS (SELECT 1 FROM crawl_urls known WHERE known.crawl_id = $1 AND known.url = found.url COLLATE "C")
+      AND (SELECT coalesce(sum(urls), 0) FROM crawl_tallies WHERE crawl_id = $1 AND outcome = 'found_' || $5) < $6
     ORDER BY found.url COLLATE "C"
     ON CONFLICT (crawl_id, url) DO NOTHING
     RETURNING 1
