@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from roadworthy.database import driver
+from roadworthy.database import driver, metrics
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.errors import DatabaseUnavailable, TransactionEnded
 from roadworthy.runtime.scratch import ScratchServer
+from roadworthy.telemetry.registry import MetricRegistry
 
 BACKEND = "SELECT pg_backend_pid()"
 
@@ -218,3 +219,14 @@ async def test_close_does_not_wait_for_ever(dsn: str) -> None:
         await pool.close(timeout=timedelta(seconds=0.1))
     with pytest.raises(DatabaseUnavailable):
         await pool.fetchval("SELECT 1")
+
+
+async def test_a_scrape_reads_the_pool_as_it_stands(pool: Pool) -> None:
+    registry = MetricRegistry(metrics.CATALOGUE)
+    metrics.track(registry, pool.statistics)
+    async with pool.acquire():
+        assert registry.value("database_pool_used") == 1
+    assert registry.value("database_pool_used") == 0
+    assert registry.value("database_pool_idle") == 1
+    assert registry.value("database_pool_limit") == 5
+    assert registry.value("database_pool_waiting") == 0

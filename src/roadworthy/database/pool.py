@@ -33,7 +33,7 @@ _LONGEST_RETRY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """A pool as it stands: its connections by what they do, how many it may open, and how many callers wait for one."""
+    """A pool as it stands: connections in use and free, how many it may open, and how many callers wait for one."""
 
     used: int
     idle: int

@@ -60,6 +60,7 @@ async def opened(spec: ServiceSpec, dsn: str, *, name: str | None = None) -> Asy
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
         registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version)
+        database_metrics.track(registry, pool.statistics)
         engine = PostgresEngine(pool, dsn)
         try:
             yield Binding(pool, engine, registry)
@@ -112,8 +113,8 @@ def existing(settings: Settings) -> str:
     dsn = settings.database_url or published(settings.data_directory)
     if dsn is None:
         raise DatabaseUnavailable(
-            f"DATABASE_URL is not set, and no PostgreSQL runs in {settings.data_directory}. Set DATABASE_URL to the one that "
-            "all processes share, or start `roadworthy run` here first"
+            f"DATABASE_URL is not set, and no PostgreSQL runs in {settings.data_directory}. Set DATABASE_URL to the "
+            "one that all processes share, or start `roadworthy run` here first"
         )
     return dsn
 
