@@ -18,8 +18,8 @@ def add(commands: Any) -> None:
         commands,
         "config",
         help="print every setting, its value and where that came from",
-        description="Print every setting that the environment decides, with its value (passwords masked), where that came\n"
-        "from and what it means.",
+        description="Print every setting that the environment decides: its value (passwords masked), where that\n"
+        "came from, and what it means.",
         examples="  roadworthy config\n  ROADWORTHY_PORT=8080 roadworthy config --json",
     )
     add_json(parser)

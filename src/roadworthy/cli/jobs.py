@@ -31,8 +31,8 @@ def add(commands: Any) -> None:
         "jobs",
         help="look at jobs, and retry or discard them",
         description=f"Look at the jobs of a service, and retry or discard them. {_DATABASE}",
-        examples="  roadworthy jobs counts\n  roadworthy jobs list --state dead --queue crawling\n  roadworthy jobs show 42\n"
-        "  roadworthy jobs retry 42 43\n  roadworthy jobs discard --all --queue crawling --yes",
+        examples="  roadworthy jobs counts\n  roadworthy jobs list --state dead --queue crawling\n"
+        "  roadworthy jobs show 42\n  roadworthy jobs retry 42 43\n  roadworthy jobs discard --all --queue mail",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_list(actions)
@@ -111,8 +111,8 @@ async def _engine() -> AsyncIterator[Engine]:
     settings = Settings.load(os.environ)
     if settings.database_url is None and not settings.data_directory.is_dir():
         raise DatabaseUnavailable(
-            f"DATABASE_URL is not set, and there is no {settings.data_directory}; set it, or change to the directory where "
-            "`roadworthy run` was started"
+            f"DATABASE_URL is not set, and there is no {settings.data_directory}; set it, or change to the directory "
+            "in which `roadworthy run` was started"
         )
     async with (
         database(settings) as dsn,
@@ -206,7 +206,8 @@ async def _change(options: argparse.Namespace, engine: Engine) -> int:
         if not sys.stdin.isatty():
             print(f"error: {_jobs(len(ids))} would be affected; add --yes to {options.change} them", file=sys.stderr)
             return BAD_USAGE
-        if input(f"{options.change} {_jobs(len(ids))}? [y/N] ").strip().lower() not in ("y", "yes"):
+        answer = await asyncio.to_thread(input, f"{options.change} {_jobs(len(ids))}? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
             return NO
     change = engine.retry_dead if options.change == "retry" else engine.discard
     changed = 0

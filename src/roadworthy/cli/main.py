@@ -6,11 +6,12 @@ Exit codes: 0 done, 1 the answer is no, 2 bad usage or input. A `RoadworthyError
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from roadworthy.cli import check, config, jobs, migrate, run, schedule, serve, version, work
-from roadworthy.cli.exits import BAD_USAGE, INTERRUPTED
+from roadworthy.cli.exits import BAD_USAGE, DONE, INTERRUPTED
 from roadworthy.errors import RoadworthyError
 
 _COMMANDS = (run, serve, work, schedule, migrate, check, config, jobs, version)
@@ -55,6 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output, such as `head`, has seen enough.
-        sys.stdout = None  # type: ignore[assignment]
-        return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     return code

@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
         commands,
         "migrate",
         help="apply the migrations that a service's database has not seen",
-        description="Apply the library's and the service's pending migrations to the database of DATABASE_URL, or to the\n"
-        "embedded PostgreSQL. However many run this at once, each migration is applied once.",
+        description="Apply the library's and the service's pending migrations to the database of DATABASE_URL, or to\n"
+        "the embedded PostgreSQL. However many run this at once, each migration is applied once.",
         examples="  roadworthy migrate app.service\n  roadworthy migrate app.service --dry-run",
     )
     add_target(parser)

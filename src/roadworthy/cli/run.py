@@ -17,8 +17,8 @@ def add(commands: Any) -> None:
         commands,
         "run",
         help="run a whole service on this machine",
-        description="Run a service on this machine: a PostgreSQL of its own (unless DATABASE_URL is set), its migrations,\n"
-        "its web server, a worker for each queue, and the scheduler. A process that dies is started again.\n"
+        description="Run a service on this machine: a PostgreSQL of its own (unless DATABASE_URL is set), its\n"
+        "migrations, its web server, a worker for each queue, and the scheduler. What dies is started again.\n"
         "Ctrl-C or SIGTERM lets requests and jobs finish; the second one stops at once.",
         examples="  roadworthy run sitesearch.service:service\n"
         "  ROADWORTHY_PORT=8080 roadworthy run service.py\n"

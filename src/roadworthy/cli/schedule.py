@@ -14,8 +14,8 @@ def add(commands: Any) -> None:
         commands,
         "schedule",
         help="enqueue a service's repeating jobs from this process",
-        description="Enqueue the jobs declared with every= or cron= when they are due, on the database of DATABASE_URL (or of\n"
-        "a `roadworthy run` on this machine). Any number may run: each fire time is enqueued once.",
+        description="Enqueue the jobs declared with every= or cron= when they are due, on the database of\n"
+        "DATABASE_URL (or of a `roadworthy run` on this machine). Any number may run: each fire time is enqueued once.",
         examples="  DATABASE_URL=postgresql://me@db/app roadworthy schedule app.service",
     )
     add_target(parser)

@@ -40,8 +40,8 @@ async def serve(target: Target, settings: Settings, say: Say) -> bool:
     app = application(target)
     if app is None:
         raise TargetError(
-            f"service {target.service.name!r} has no ASGI application. Call service.install(app) beside its declaration, in "
-            "api.py, app.py, web.py or main.py, or declare Service(..., app='package.module:app')"
+            f"service {target.service.name!r} has no ASGI application. Call service.install(app) beside its "
+            "declaration, in api.py, app.py, web.py or main.py, or declare Service(..., app='package.module:app')"
         )
     with listen(settings.host, settings.port, "ROADWORTHY_PORT") as listener:
         delay = drain_delay(settings.host, settings.drain)

@@ -48,7 +48,12 @@ def _health(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState
 
 def _reading(process: ProcessStatus) -> Reading:
     well = process.state in ("ready", "draining", "stopped")
-    value = {"role": process.role, "pid": process.pid, "state": process.state, "restarts": process.restarts}
+    value: dict[str, object] = {
+        "role": process.role,
+        "pid": process.pid,
+        "state": process.state,
+        "restarts": process.restarts,
+    }
     if process.queue is not None:
         value["queue"] = process.queue
     return Reading(

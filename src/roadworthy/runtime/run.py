@@ -31,7 +31,6 @@ from roadworthy.runtime.signals import Stop, stopping
 from roadworthy.runtime.supervisor import ProcessPlan, Supervisor, Surroundings
 from roadworthy.runtime.target import Target, application
 from roadworthy.runtime.web import serving
-from roadworthy.service import ServiceSpec
 from roadworthy.telemetry.logging import get_logger
 
 Say = Callable[[str], None]

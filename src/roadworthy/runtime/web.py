@@ -12,14 +12,11 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from roadworthy.errors import MissingExtra, RoadworthyError
 from roadworthy.service import ASGIApp
 from roadworthy.telemetry.logging import get_logger
-
-if TYPE_CHECKING:
-    from granian.server.embed import Server
 
 _log = get_logger(__name__)
 
@@ -68,20 +65,20 @@ async def serving(app: ASGIApp, listener: socket.socket, *, grace: timedelta) ->
             await server.stop(grace)
 
 
-def _server(app: ASGIApp, listener: socket.socket) -> Server:
+def _server(app: ASGIApp, listener: socket.socket) -> Any:
     try:
+        from granian._granian import SocketHolder
         from granian.constants import Interfaces
         from granian.log import LogLevels
-        from granian.net import SocketHolder
         from granian.server.embed import Server
     except ImportError as error:
         raise MissingExtra("serving HTTP", "server") from error
 
-    class OnListener(Server):  # type: ignore[misc]
+    class OnListener(Server):
         """granian on a socket that is bound already, so that a restarted process keeps its port and its backlog."""
 
         def _init_shared_socket(self) -> None:
-            self._shd = SocketHolder(os.dup(listener.fileno()), False, _BACKLOG)
+            self._shd = cast(Any, SocketHolder)(os.dup(listener.fileno()), False, _BACKLOG)
 
     return OnListener(
         app,
@@ -119,7 +116,7 @@ class _Requests:
 
 @asynccontextmanager
 async def _lifespan(app: ASGIApp, grace: timedelta) -> AsyncIterator[dict[str, Any]]:
-    """Run the application's start-up and at the end its shutdown, as ASGI has them; yield the state for its requests."""
+    """Run the application's start-up and at the end its shutdown; yield the state that its requests share."""
     state: dict[str, Any] = {}
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
