@@ -20,6 +20,8 @@ SECURE: Headers = [
     # "no-referrer" would make browsers send `Origin: null` with a form, which defeats checks of the origin.
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    # A server names itself where nothing is set, and that tells a stranger what to attack.
+    (b"server", b""),
 ]
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000")
 """Sent over HTTPS alone, where browsers heed it."""
@@ -28,11 +30,12 @@ _CLOSE = (b"connection", b"close")
 
 
 def complete(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> Headers:
-    """Return the application's headers with ours; `Server` is dropped, for it tells a stranger what to attack."""
+    """Return the application's headers with ours; only `Server` is not its own to set."""
     given = list(headers)
     names = dict(given)
     if b"server" in names:
         given = [header for header in given if header[0] != b"server"]
+        del names[b"server"]
     ours = SECURE + exchange.headers
     if exchange.https:
         ours.append(STRICT_TRANSPORT)

@@ -1,0 +1,138 @@
+"""The stack behind the real server: what arrives at a client over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
+
+from roadworthy import Service, seconds
+from roadworthy.binding import Binding
+from roadworthy.http.stack import Stack, install
+from roadworthy.runtime.web import serving
+from roadworthy.telemetry.metrics import catalogue
+from roadworthy.telemetry.registry import MetricRegistry
+
+
+def application() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/items/{id}")
+    async def item(id: int) -> dict[str, int]:
+        return {"id": id}
+
+    @app.get("/boom")
+    async def boom() -> None:
+        raise RuntimeError("hunter2")
+
+    @app.get("/half")
+    async def half() -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"x" * 1024
+            raise RuntimeError("hunter2")
+
+        return StreamingResponse(body(), headers={"content-length": "4096"})
+
+    @app.get("/forever")
+    async def forever() -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            while True:
+                yield b"data: x\n\n"
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(body(), media_type="text/event-stream")
+
+    return app
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener
+
+
+@asynccontextmanager
+async def served(listener: socket.socket) -> AsyncIterator[tuple[Stack, MetricRegistry, httpx.AsyncClient]]:
+    service = Service("tested", version="1.0.0")
+    stack = install(application(), service)
+    metrics = MetricRegistry(catalogue())
+    unused: Any = None
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with (
+        service.bind(Binding(unused, unused, metrics)),
+        serving(stack, listener, grace=seconds(5)),
+        httpx.AsyncClient(base_url=address, timeout=10) as client,
+    ):
+        yield stack, metrics, client
+
+
+async def counted(metrics: MetricRegistry, route: str, status: str) -> float | None:
+    """Return the count once it is there: a client may have its last byte before the server counts."""
+    labels = {"method": "GET", "route": route, "status": status}
+    for _ in range(500):
+        if metrics.value("http_requests_total", labels):
+            break
+        await asyncio.sleep(0.01)
+    return metrics.value("http_requests_total", labels)
+
+
+async def test_a_request_over_a_socket(listener: socket.socket) -> None:
+    async with served(listener) as (_, metrics, client):
+        response = await client.get("/items/7", headers={"x-request-id": "r-7"})
+        assert response.json() == {"id": 7}
+        assert response.headers["x-request-id"] == "r-7"
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers.get_list("server") == [""]
+        assert await counted(metrics, "/items/{id}", "200") == 1
+
+
+async def test_an_error_over_a_socket(listener: socket.socket) -> None:
+    async with served(listener) as (_, metrics, client):
+        response = await client.get("/boom")
+        assert response.status_code == 500
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["referrer-policy"] == "same-origin"
+        assert "hunter2" not in response.text
+        assert await counted(metrics, "/boom", "500") == 1
+
+
+async def test_a_response_that_breaks_off_is_not_taken_for_whole(listener: socket.socket) -> None:
+    async with served(listener) as (_, metrics, client):
+        with pytest.raises(httpx.HTTPError):
+            await client.get("/half")
+        assert await counted(metrics, "/half", "500") == 1
+
+
+async def test_a_listener_that_leaves_is_counted_and_let_go(listener: socket.socket) -> None:
+    async with served(listener) as (stack, metrics, client):
+        async with client.stream("GET", "/forever") as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            assert metrics.value("http_requests_in_progress") in (None, 0, 1)
+        assert await counted(metrics, "/forever", "499") == 1
+        assert await stack.drain.idle(seconds(5))
+
+
+async def test_probes_head_and_metrics_on_the_main_port(listener: socket.socket) -> None:
+    async with served(listener) as (_, _, client):
+        assert (await client.get("/livez")).json() == {"status": "pass"}
+        head = await client.head("/readyz")
+        assert (head.status_code, head.content) == (200, b"")
+        assert (await client.get("/metrics")).status_code == 404
+
+
+async def test_a_drain_closes_connections(listener: socket.socket) -> None:
+    async with served(listener) as (stack, _, client):
+        assert "connection" not in (await client.get("/items/1")).headers
+        stack.drain.start()
+        response = await client.get("/items/1")
+        assert (response.status_code, response.headers["connection"]) == (200, "close")
+        assert (await client.get("/readyz")).status_code == 503
