@@ -1,0 +1,5 @@
+CREATE TABLE visits (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL,
+    thanked boolean NOT NULL DEFAULT false
+);
