@@ -47,8 +47,8 @@ class App:
 def describe(service: Service, module: ModuleType) -> App | None:
     """Return what serves the requests of a service declared in `module`, None if nothing does.
 
-    That is the application that the declaration names with `app=`, else the one that `service.install` wrapped, else one
-    that the module calls `app` and nobody wrapped.
+    That is the application that the declaration names with `app=`, else the one that `service.install` wrapped, else
+    one that the module calls `app` and nobody wrapped.
     """
     if service.app is not None:
         name, _, attribute = service.app.partition(":")

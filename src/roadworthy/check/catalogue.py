@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from roadworthy.check.app import App
@@ -13,7 +13,7 @@ from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.objectives.spec import SEVERITIES
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import metrics as telemetry_metrics
-from roadworthy.telemetry.metrics import HTTP_REQUEST_DURATION, UNMATCHED_ROUTE
+from roadworthy.telemetry.metrics import UNMATCHED_ROUTE
 from roadworthy.telemetry.spec import OVERFLOW, Label, MetricSpec
 
 TARGET_LABELS = ("job", "instance", "service")
@@ -63,9 +63,8 @@ _STATUSES = Values(frozenset(str(status) for status in range(100, 600)))
 
 def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
     """Return every metric that the service exports, its own last."""
-    fitted = replace(HTTP_REQUEST_DURATION, buckets=spec.request_buckets)
-    capabilities = (*telemetry_metrics.CATALOGUE, *database_metrics.CATALOGUE, *jobs_metrics.CATALOGUE)
-    return (*(fitted if metric.name == fitted.name else metric for metric in capabilities), *spec.metrics)
+    http = telemetry_metrics.catalogue(spec.request_buckets)
+    return (*http, *database_metrics.CATALOGUE, *jobs_metrics.CATALOGUE, *spec.metrics)
 
 
 def catalogue(spec: ServiceSpec, app: App | None) -> Mapping[str, Series]:
