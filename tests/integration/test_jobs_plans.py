@@ -1,0 +1,172 @@
+"""The plans of the hot statements, under statistics that lie as a queue's do.
+
+Statistics of a queue are gathered while it is empty and used while it is full. Here every statement meets fresh
+statistics, statistics of a drained table, and dead rows, and must each time walk the index meant for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from roadworthy.database import driver, queries
+from roadworthy.jobs.postgres import MIGRATIONS
+
+SQL = queries.load("roadworthy.jobs")
+LEASE = timedelta(seconds=60)
+CLAIM = ("mail", 100, LEASE, "w")
+
+_FILL = """
+INSERT INTO roadworthy.jobs (state, queue, job, arguments, attempts, priority, run_at, enqueued_at)
+SELECT 1, 'mail', 'send', '{}', 5, n % 3, now(), now() FROM generate_series(1, $1) AS n
+"""
+
+
+async def fresh(connection: Any, size: int) -> None:
+    await connection.execute(_FILL, size)
+    await connection.execute("ANALYZE roadworthy.jobs")
+
+
+async def analysed_when_drained(connection: Any, size: int) -> None:
+    await connection.execute(_FILL, 2_000)
+    await connection.execute("DELETE FROM roadworthy.jobs")
+    await connection.execute("VACUUM ANALYZE roadworthy.jobs")
+    await connection.execute(_FILL, size)
+
+
+async def never_analysed(connection: Any, size: int) -> None:
+    await connection.execute(_FILL, size)
+
+
+async def full_of_dead_rows(connection: Any, size: int) -> None:
+    await connection.execute(_FILL, size)
+    await connection.execute("ANALYZE roadworthy.jobs")
+    for _ in range(20):
+        rows = await connection.fetch(SQL["claim_jobs"], *CLAIM)
+        await connection.execute(SQL["complete_done"], [row[0] for row in rows], [row[1] for row in rows])
+
+
+SCENARIOS = [fresh, analysed_when_drained, never_analysed, full_of_dead_rows]
+
+
+@pytest.fixture
+async def connection(dsn: str) -> AsyncIterator[Any]:
+    opened = await driver.connect(dsn)
+    await opened.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+    # The statistics that a test makes are to stay as they are.
+    for table in ("jobs", "job_failures", "dead_jobs"):
+        await opened.execute(f"ALTER TABLE roadworthy.{table} SET (autovacuum_enabled = off)")
+    await opened.execute(SQL["pin_plans"])
+    yield opened
+    await opened.close()
+
+
+async def explain(connection: Any, statement: str, *arguments: Any) -> dict[str, Any]:
+    """Run a statement for its plan, and undo it."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        found = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {SQL[statement]}", *arguments)
+    finally:
+        await transaction.rollback()
+    plan: dict[str, Any] = found[0]["Plan"]
+    return plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def on_jobs(plan: dict[str, Any]) -> set[tuple[str, str]]:
+    """How the plan reads the jobs table: node types with their indexes."""
+    return {
+        (node["Node Type"], node.get("Index Name", ""))
+        for node in nodes(plan)
+        if node.get("Relation Name") == "jobs" and node["Node Type"] != "ModifyTable"
+    }
+
+
+def node_types(plan: dict[str, Any]) -> set[str]:
+    return {node["Node Type"] for node in nodes(plan)}
+
+
+def rows(plan: dict[str, Any], index: str) -> float:
+    return sum(node["Actual Rows"] * node["Actual Loops"] for node in nodes(plan) if node.get("Index Name") == index)
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_a_claim_walks_the_ready_index_in_order_and_stops(connection: Any, scenario: Any) -> None:
+    await scenario(connection, 20_000)
+    plan = await explain(connection, "claim_jobs", *CLAIM)
+    assert on_jobs(plan) == {("Index Scan", "jobs_ready"), ("Index Scan", "jobs_pkey")}
+    assert not {"Sort", "Incremental Sort", "Hash Join", "Merge Join"} & node_types(plan)
+    assert rows(plan, "jobs_ready") == 100
+    assert rows(plan, "jobs_pkey") == 100
+
+
+async def held(connection: Any) -> tuple[list[int], list[int]]:
+    found = await connection.fetch(SQL["claim_jobs"], *CLAIM)
+    found.sort()
+    return [row[0] for row in found], [row[1] for row in found]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_outcomes_and_heartbeats_reach_their_jobs_by_primary_key(connection: Any, scenario: Any) -> None:
+    await scenario(connection, 20_000)
+    ids, leases = await held(connection)
+    texts = [["x"] * len(ids)] * 3
+    statements: dict[str, list[Any]] = {
+        "complete_done": [ids, leases],
+        "complete_released": [ids, leases],
+        "complete_buried": [ids, leases, *texts],
+        "complete_retried": [ids, leases, *texts, [timedelta(seconds=1)] * len(ids)],
+        "extend_leases": [ids, leases, LEASE],
+    }
+    for statement, arguments in statements.items():
+        plan = await explain(connection, statement, *arguments)
+        assert on_jobs(plan) == {("Index Scan", "jobs_pkey")}, statement
+        assert rows(plan, "jobs_pkey") == len(ids) == 100, statement
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_promotion_and_rescue_read_only_what_they_look_for(connection: Any, scenario: Any) -> None:
+    await scenario(connection, 20_000)
+    await held(connection)
+    await connection.execute("UPDATE roadworthy.jobs SET state = 0 WHERE id % 100 = 7 AND state = 1")
+    await connection.execute("UPDATE roadworthy.jobs SET lease_expires_at = now() - interval '1s' WHERE state = 2")
+    plan = await explain(connection, "promote_jobs", 50)
+    assert on_jobs(plan) == {("Index Scan", "jobs_scheduled"), ("Index Scan", "jobs_pkey")}
+    assert rows(plan, "jobs_scheduled") == 50
+    plan = await explain(connection, "rescue_jobs", 50, "LeaseExpired", "gone")
+    assert on_jobs(plan) == {("Index Scan", "jobs_running"), ("Index Scan", "jobs_pkey")}
+    assert rows(plan, "jobs_running") == 50
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_a_claim_costs_the_same_however_many_wait(connection: Any, scenario: Any) -> None:
+    touched: list[int] = []
+    for size in (2_500, 40_000):
+        await connection.execute("TRUNCATE roadworthy.jobs")
+        await scenario(connection, size)
+        touched.append(buffers(await explain(connection, "claim_jobs", *CLAIM)))
+    small, large = touched
+    assert large < small * 2, f"{small} buffers at 2,500 waiting, {large} at 40,000"
+
+
+async def test_a_claim_of_stale_statistics_returns_what_was_asked(connection: Any) -> None:
+    await analysed_when_drained(connection, 20_000)
+    taken: set[int] = set()
+    for limit in (1, 10, 100, 500):
+        found = await connection.fetch(SQL["claim_jobs"], "mail", limit, LEASE, "w")
+        assert len(found) == limit
+        taken.update(row[0] for row in found)
+    assert len(taken) == 611
