@@ -26,10 +26,13 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.http_applications import BARE, PATH, SUBJECTS, Application, fastapi, starlette, variants
+from benchmarks.http_applications import BARE, OURS, PATH, PEER, SUBJECTS, Application, fastapi, starlette, variants
 from benchmarks.report import Report
+from roadworthy.http.stack import Stack
 
 PACKAGES = ("fastapi", "starlette", "prometheus-client", "prometheus-fastapi-instrumentator", "granian")
+
+COUNTED = {"method": "GET", "route": "/items/{number}", "status": "200"}
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -76,14 +79,20 @@ async def _microseconds(app: Application, requests: int) -> float:
 
 
 async def _in_process(report: Report, name: str, apps: dict[str, Application], *, rounds: int, requests: int) -> None:
-    for app in apps.values():
-        await _microseconds(app, requests)
-    for _ in range(rounds):
-        gc.collect()
-        took = {subject: await _microseconds(app, requests) for subject, app in apps.items()}
-        report.add(f"request, {name}", BARE, took[BARE], unit="us", better="less")
-        for subject in SUBJECTS[1:]:
-            report.add(f"added to a request, {name}", subject, took[subject] - took[BARE], unit="us", better="less")
+    ours = apps[OURS]
+    assert isinstance(ours, Stack)
+    async with ours.service.running():
+        for app in apps.values():
+            await _microseconds(app, requests)
+        for _ in range(rounds):
+            gc.collect()
+            took = {subject: await _microseconds(app, requests) for subject, app in apps.items()}
+            report.add(f"request, {name}", BARE, took[BARE], unit="us", better="less")
+            for subject in (OURS, PEER):
+                added = took[subject] - took[BARE]
+                report.add(f"added to a request, {name}", subject, added, unit="us", better="less")
+        counted = ours.service.binding("the benchmark").metrics.value("http_requests_total", COUNTED)
+        assert counted == (rounds + 1) * requests, f"{counted} requests were counted"
 
 
 @contextmanager
@@ -92,7 +101,7 @@ def _served(subject: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--factory", "--no-access-log"]
+    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--no-access-log"]
     command += [
         "--host",
         "127.0.0.1",

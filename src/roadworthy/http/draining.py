@@ -38,11 +38,9 @@ class Drain:
             return False
         return True
 
-    def left(self) -> None:
-        """Count a request out."""
-        self.in_flight -= 1
-        if self.in_flight == 0:
-            self._idle.set()
+    def settled(self) -> None:
+        """Note that the last request has left."""
+        self._idle.set()
 
 
 class Draining:
@@ -55,8 +53,11 @@ class Draining:
 
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
-        self._drain.in_flight += 1
+        drain = self._drain
+        drain.in_flight += 1
         try:
             await self._app(scope, receive, exchange)
         finally:
-            self._drain.left()
+            drain.in_flight -= 1
+            if drain.in_flight == 0:
+                drain.settled()

@@ -6,11 +6,11 @@ it what the response has come to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from roadworthy.http.asgi import Headers, Message, Scope, Send
-from roadworthy.http.headers import complete
+from roadworthy.http.headers import CLOSE, SECURE, STRICT_TRANSPORT, complete
 
 if TYPE_CHECKING:
     from roadworthy.http.draining import Drain
@@ -63,7 +63,7 @@ class Exchange:
         elif kind == "http.response.start":
             self.status = message["status"]
             self._trailers = message.get("trailers", False)
-            message = {**message, "headers": complete(message.get("headers", ()), self)}
+            message = {**message, "headers": self._completed(message.get("headers", ()))}
         elif kind == "http.response.trailers":
             last = not message.get("more_trailers")
         elif kind == "http.response.pathsend":
@@ -77,10 +77,14 @@ class Exchange:
             self.complete = True
             self.end()
 
-    @property
-    def closing(self) -> bool:
-        """Whether the connection is to be closed after this response; HTTP/2 has no such header."""
-        return self._drain.started and self.scope.get("http_version", "1.1").startswith("1")
+    def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+        ours = SECURE + self.headers
+        if self.https:
+            ours.append(STRICT_TRANSPORT)
+        # HTTP/2 has no such header.
+        if self._drain.started and self.scope.get("http_version", "1.1").startswith("1"):
+            ours.append(CLOSE)
+        return complete(headers, ours)
 
     def end(self) -> None:
         """Note that nothing more is to be measured; later calls do nothing."""

@@ -6,12 +6,8 @@ The values follow the OWASP secure headers project where they cannot break a pag
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from roadworthy.http.asgi import Headers
-
-if TYPE_CHECKING:
-    from roadworthy.http.exchange import Exchange
 
 SECURE: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -26,20 +22,21 @@ SECURE: Headers = [
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000")
 """Sent over HTTPS alone, where browsers heed it."""
 
-_CLOSE = (b"connection", b"close")
+CLOSE = (b"connection", b"close")
 
 
-def complete(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> Headers:
-    """Return the application's headers with ours; only `Server` is not its own to set."""
+def complete(headers: Iterable[tuple[bytes, bytes]], ours: Headers) -> Headers:
+    """Return an application's headers with those of `ours` that it did not set; only `Server` is not its own to set."""
     given = list(headers)
     names = dict(given)
     if b"server" in names:
         given = [header for header in given if header[0] != b"server"]
         del names[b"server"]
-    ours = SECURE + exchange.headers
-    if exchange.https:
-        ours.append(STRICT_TRANSPORT)
-    if exchange.closing:
-        ours.append(_CLOSE)
-    given.extend([header for header in ours if header[0] not in names])
+    if names.keys().isdisjoint(_OVERRIDABLE):
+        given += ours
+    else:
+        given += [header for header in ours if header[0] not in names]
     return given
+
+
+_OVERRIDABLE = frozenset(name for name, _ in (*SECURE, STRICT_TRANSPORT, CLOSE, (b"x-request-id", b"")))

@@ -51,18 +51,18 @@ class Measuring:
 
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
-        if not self._service.bound:
-            await self._app(scope, receive, exchange)
-            return
         exchange.on_end = self._measured
         exchange.began = self._clock()
         try:
             await self._app(scope, receive, exchange)
         finally:
-            exchange.end()
+            if exchange.on_end is not None:
+                exchange.end()
 
     def _measured(self, exchange: Exchange) -> None:
         duration = self._clock() - exchange.began
+        if not self._service.bound:
+            return
         status = _status(exchange)
         scope = exchange.scope
         key = (_KNOWN_METHODS.get(scope["method"], OTHER_METHOD), self._route(scope, status), status)

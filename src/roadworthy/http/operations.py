@@ -8,7 +8,7 @@ from roadworthy.health.report import Health
 from roadworthy.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from roadworthy.http.draining import Drain
 from roadworthy.http.exchange import Exchange
-from roadworthy.http.probes import Probes, respond
+from roadworthy.http.probes import PATHS, Probes, respond
 from roadworthy.http.problems import Problem, ProblemResponse, Problems
 from roadworthy.telemetry.exposition import CONTENT_TYPE
 
@@ -23,7 +23,7 @@ def operations_app(health: Health, metrics: Callable[[], Awaitable[str]]) -> ASG
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path in probes:
+        if path in PATHS:
             await probes(scope, receive, send)
         elif path != "/metrics":
             await ProblemResponse(Problem(404))(scope, receive, send)

@@ -16,7 +16,7 @@ from roadworthy.http.asgi import Receive, Scope, Send
 
 Report = Mapping[str, Any]
 
-PATHS = ("/livez", "/readyz", "/startupz", "/health")
+PATHS = frozenset(("/livez", "/readyz", "/startupz", "/health"))
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -33,10 +33,6 @@ class Probes:
             "/health": health.report if details else self._status,
         }
         self._health = health
-
-    def __contains__(self, path: str) -> bool:
-        """Return whether `path` is a probe's."""
-        return path in self._reports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to one of the paths."""

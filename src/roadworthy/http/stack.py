@@ -23,7 +23,7 @@ from roadworthy.http.frameworks import register_problems
 from roadworthy.http.identity import Identity
 from roadworthy.http.lifespan import Lifespan
 from roadworthy.http.measuring import Measuring
-from roadworthy.http.probes import Probes
+from roadworthy.http.probes import PATHS, Probes
 from roadworthy.http.problems import Problems
 from roadworthy.http.route import RouteTemplate, route_template
 
@@ -62,7 +62,7 @@ class Stack:
         kind = scope["type"]
         if kind == "http":
             exchange = Exchange(scope, send, self.drain)
-            if scope["path"] in self._probes:
+            if scope["path"] in PATHS:
                 await self._probes(scope, receive, exchange)
             else:
                 await self._identity(scope, receive, exchange)

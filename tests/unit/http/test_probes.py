@@ -26,7 +26,7 @@ def asked(app: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tested")
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", sorted(PATHS))
 async def test_probes_answer_before_the_application(serve: Any, path: str) -> None:
     async with serve(FastAPI()) as running:
         response = await running.client.get(path)
