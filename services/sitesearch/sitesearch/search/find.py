@@ -95,6 +95,10 @@ class Words:
     pages: Mapping[str, int]
     completions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def looked_for(self, word: str) -> bool:
+        """Whether the word is no stop word in at least one of the site's languages."""
+        return word in self.completions or any(word in stems for stems in self.lexemes.values())
+
     def may_begin(self, word: str | None) -> bool:
         """Whether to take the word for the beginning of another: it is too rare to be meant, or not counted yet."""
         return word is not None and (word in self.completions or not (self.pages.get(word) or len(word) < 2))
@@ -259,11 +263,14 @@ async def _forms(database: Database, site: int, query: Query, words: Words) -> l
     for position, term in enumerate(query.terms):
         if term.excluded:
             continue
+        if term.identifier is not None:
+            # Counted as a term of its own, so that an excerpt prefers the whole to its parts.
+            forms[term.identifier] = Form(term.identifier, -1 - position)
         for word in term.words:
             for stems in words.lexemes.values():
                 terms.update(dict.fromkeys(stems.get(word, ()), position))
             terms.update(dict.fromkeys(words.completions.get(word, ()), position))
-            if any(word in stems for stems in words.lexemes.values()) or word in words.completions:
+            if words.looked_for(word):
                 forms[word] = Form(word, position, prefix=word == query.last_word and words.may_begin(word))
     for row in await database.fetch(QUERIES["word_forms"], site, list(terms)):
         forms.setdefault(row["word"], Form(row["word"], terms[row["lexeme"]]))

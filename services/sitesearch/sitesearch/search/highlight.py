@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 EXCERPT_LENGTH = 260
 _MOST_PLACES = 40
+_JOINED_BY = ("", " ", ".", "_", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,15 @@ def _whole_words(text: str, start: int, length: int) -> tuple[int, int]:
 
 
 def _marked(text: str, places: Iterable[tuple[int, int]]) -> Markup:
+    joined: list[tuple[int, int]] = []
+    for start, end in places:
+        if joined and text[joined[-1][1] : start] in _JOINED_BY:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
     parts: list[str] = []
     at = 0
-    for start, end in places:
+    for start, end in joined:
         parts += [escape(text[at:start]), Markup("<mark>{}</mark>").format(text[start:end])]
         at = end
     parts.append(escape(text[at:]))

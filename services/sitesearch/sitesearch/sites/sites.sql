@@ -53,11 +53,11 @@ FROM query_counts WHERE site_id = $1 AND day > CURRENT_DATE - $2::integer AND wi
 GROUP BY query ORDER BY without_results DESC, query LIMIT $3;
 
 -- name: queries_by_day
-SELECT day::date AS day, coalesce(sum(q.searches), 0)::bigint AS searches,
+SELECT dates.day::date AS day, coalesce(sum(q.searches), 0)::bigint AS searches,
        coalesce(sum(q.without_results), 0)::bigint AS without_results
-FROM generate_series(CURRENT_DATE - $2::integer + 1, CURRENT_DATE, interval '1 day') AS day
-LEFT JOIN query_counts q ON q.site_id = $1 AND q.day = day::date
-GROUP BY day ORDER BY day;
+FROM generate_series(CURRENT_DATE - $2::integer + 1, CURRENT_DATE, interval '1 day') AS dates (day)
+LEFT JOIN query_counts q ON q.site_id = $1 AND q.day = dates.day::date
+GROUP BY dates.day ORDER BY dates.day;
 
 -- name: forget_queries
 DELETE FROM query_counts WHERE day < CURRENT_DATE - 400;

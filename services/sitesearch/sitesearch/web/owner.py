@@ -92,7 +92,9 @@ async def add_documentation(request: Request) -> Response:
     async with pages.transaction():
         slug = await sites.site_at(pages, url)
         if slug is None:
-            settings = SiteSettings(start_url=url, name="Roadworthy documentation", language="english", delay_seconds=0)
+            settings = SiteSettings(
+                start_url=url, name="Roadworthy documentation", include=["/documentation/*"], language="english"
+            )
             slug = await sites.add_site(pages, settings)
         await begin_crawl((await detail_or_404(slug)).id)
     return _see(f"/sites/{slug}")

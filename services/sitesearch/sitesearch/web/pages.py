@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from fastapi import APIRouter, HTTPException, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from sitesearch.search import find
 from sitesearch.search.find import Found, Since, Site
@@ -107,6 +107,12 @@ def _links(found: Found, exact: str) -> dict[str, object]:
             (form, query_url(f"/sites/{site}/export.{form}", q=text, since=since)) for form in ("json", "csv", "md")
         ],
     }
+
+
+@router.get("/robots.txt")
+async def robots() -> Response:
+    """Ask crawlers to read the documentation alone: results are no pages."""
+    return PlainTextResponse("User-agent: *\nDisallow: /search\nDisallow: /sites/\nDisallow: /api/\n")
 
 
 @router.get("/documentation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -54,10 +55,12 @@ def query_url(path: str, **parameters: Any) -> str:
 def breadcrumbs(url: str) -> list[str]:
     """Return an address as people read it: its host, then the parts of its path."""
     parts = urlsplit(url)
-    path = [unquote(part).replace("-", " ").replace("_", " ") for part in parts.path.split("/") if part]
-    if path and path[-1].rsplit(".", 1)[0] == "index":
-        path.pop()
-    return [parts.netloc, *path]
+    path = [unquote(part) for part in parts.path.split("/") if part]
+    if path:
+        path[-1] = re.sub(r"\.(?:html?|php|aspx?|jsp|md)$", "", path[-1])
+        if path[-1] == "index":
+            path.pop()
+    return [parts.netloc, *(part.replace("-", " ").replace("_", " ") for part in path)]
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
