@@ -83,8 +83,11 @@ class Launched:
 
     def tree(self) -> list[psutil.Process]:
         """Return this process and all below it."""
-        root = psutil.Process(self.process.pid)
-        return [root, *root.children(recursive=True)]
+        try:
+            root = psutil.Process(self.process.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     async def ended(self, seconds: float = 60.0) -> int:
         async with asyncio.timeout(seconds):

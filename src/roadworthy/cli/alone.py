@@ -25,7 +25,7 @@ def run_alone(options: argparse.Namespace, role: Callable[[Target, Settings, Say
     async def main() -> bool:
         return await role(found, settings, say)
 
-    return DONE if loop.run(main()) else NO
+    loop.leave(DONE if loop.run(main()) else NO)
 
 
 def say(line: str) -> None:

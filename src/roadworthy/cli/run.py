@@ -33,6 +33,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the service until it is told to stop."""
+    from roadworthy.runtime.loop import leave
     from roadworthy.runtime.run import run as run_service
     from roadworthy.runtime.settings import Settings
     from roadworthy.telemetry import logging
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     logging.configure(settings.log_format, settings.log_level)
     found = target(options)
     clean = asyncio.run(run_service(found, settings, web=options.web, say=say))
-    return DONE if clean else NO
+    leave(DONE if clean else NO)
 
 
 def say(line: str) -> None:
