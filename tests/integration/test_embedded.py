@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 from collections.abc import AsyncIterator
@@ -65,7 +66,7 @@ async def test_nobody_else_can_reach_it(server: EmbeddedPostgres, tmp_path: Path
 
 async def test_psql_takes_the_dsn(server: EmbeddedPostgres) -> None:
     dsn = await server.start()
-    psql = embedded._binaries() / "psql"
+    psql = embedded.binaries() / "psql"
     shown = subprocess.run([psql, dsn, "-Atc", "SELECT 6 * 7"], capture_output=True, text=True, timeout=30, check=True)
     assert shown.stdout.strip() == "42"
 
@@ -214,3 +215,46 @@ def test_a_socket_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "socket").mkdir(mode=0o755)
     with pytest.raises(DatabaseUnavailable, match="Remove it"):
         embedded._socket_directory(tmp_path, Identity(os.geteuid(), os.getegid(), "same"))
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Programs that only pretend to be PostgreSQL's: `postgres` tells its version, `initdb` is up to the test."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    script(programs / "postgres", "echo 'postgres (PostgreSQL) 18.6'")
+    monkeypatch.setattr(embedded, "binaries", lambda: programs)
+    return programs
+
+
+def script(place: Path, text: str) -> None:
+    place.write_text(f"#!/bin/sh\n{text}\n")
+    place.chmod(0o755)
+
+
+async def test_a_failed_initialisation_shows_its_output(fake: Path, tmp_path: Path) -> None:
+    script(fake / "initdb", "echo no room >&2; exit 3")
+    with pytest.raises(DatabaseUnavailable, match=r"(?s)initdb failed with exit code 3\. The end of .*no room"):
+        await EmbeddedPostgres(tmp_path / "data").start()
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+async def test_an_initialisation_that_hangs_is_given_up(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(fake / "initdb", "exec sleep 60")
+    monkeypatch.setattr(embedded, "_INITDB_SECONDS", 0.2)
+    with pytest.raises(DatabaseUnavailable, match=r"initdb did not end in 0\.2 s"):
+        await EmbeddedPostgres(tmp_path / "data").start()
+
+
+async def test_a_server_that_does_not_answer_is_unavailable(server: EmbeddedPostgres) -> None:
+    await server.start()
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            await server.check(timeout=timedelta(seconds=0.2))
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    await server.check()

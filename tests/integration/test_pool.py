@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from roadworthy.database import driver, metrics
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.errors import DatabaseUnavailable, TransactionEnded
+from roadworthy.runtime.embedded import binaries
 from roadworthy.runtime.scratch import ScratchServer
 from roadworthy.telemetry.registry import MetricRegistry
 
@@ -230,3 +232,16 @@ async def test_a_scrape_reads_the_pool_as_it_stands(pool: Pool) -> None:
     assert registry.value("database_pool_idle") == 1
     assert registry.value("database_pool_limit") == 5
     assert registry.value("database_pool_waiting") == 0
+
+
+async def test_connections_that_ended_unnoticed_are_replaced(dsn: str) -> None:
+    async with await Pool.open(dsn, DatabaseSpec("main", pool=(3, 3))) as pool:
+        ending = (
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        # A blocking call, so that the loop has no chance to see the connections end.
+        subprocess.run([binaries() / "psql", dsn, "-qAtc", ending], timeout=30, check=True, stdout=subprocess.DEVNULL)
+        async with pool.transaction():
+            assert await pool.fetchval("SELECT 1") == 1
+        assert await pool.fetchval("SELECT 1") == 1

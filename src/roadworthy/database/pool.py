@@ -57,9 +57,13 @@ class _Transaction:
 
     async def roll_back(self) -> None:
         """Roll back, unless the connection is gone and PostgreSQL has done so."""
-        if not self.connection.is_closed():
-            with contextlib.suppress(*driver.LOST):
-                await self.block.rollback()
+        if self.connection.is_closed():
+            return
+        try:
+            await self.block.rollback()
+        except driver.LOST:
+            if not self.connection.is_closed():
+                raise
 
 
 class Pool:
@@ -99,9 +103,10 @@ class Pool:
     ) -> Pool:
         """Open the pool that `spec` describes.
 
-        `connect_timeout` bounds opening one connection, `command_timeout` the wait for one statement's answer,
-        `acquire_timeout` the wait for a free connection. PostgreSQL itself ends a statement after
-        `statement_timeout`, if given, and a transaction that idles for `idle_in_transaction_timeout`.
+        `connect_timeout` bounds opening one connection, `acquire_timeout` the wait for a free one, and
+        `command_timeout` that for a statement's answer, which then is cancelled and raises TimeoutError. PostgreSQL
+        itself ends a statement after `statement_timeout`, if given, and a transaction that idles for
+        `idle_in_transaction_timeout`.
 
         Raises DatabaseUnavailable when PostgreSQL cannot be reached within `connect_timeout`.
         """
@@ -158,6 +163,7 @@ class Pool:
         """Open a transaction, or inside one a savepoint, as the current one; an exception rolls it back.
 
         A savepoint keeps the isolation of its transaction, and other tasks of the outer transaction wait until it ends.
+        While child tasks join through the pool's methods, use those too: the connection itself knows no turns.
         """
         return _TransactionBlock(self, isolation, readonly)
 
@@ -272,6 +278,15 @@ class _TransactionBlock:
     async def __aenter__(self) -> Connection:
         pool = self._pool
         self._outer = pool._current.get()
+        if self._outer is None:
+            # A restart of PostgreSQL ends connections before the loop sees it; their BEGIN fails and is safe to repeat.
+            for _ in range(pool.statistics().largest):
+                with contextlib.suppress(*driver.LOST):
+                    return await self._begin()
+        return await self._begin()
+
+    async def _begin(self) -> Connection:
+        pool = self._pool
         async with contextlib.AsyncExitStack() as held:
             connection: Connection
             if self._outer is None:

