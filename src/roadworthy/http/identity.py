@@ -24,15 +24,13 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._=:;@+/-]{0,127}")
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
-def sane_request_id(value: bytes | None) -> str | None:
+def sane_request_id(value: bytes) -> str | None:
     """Return a caller's request id as text, None if it is not to be repeated in logs and headers."""
-    return value.decode("ascii") if value is not None and _SANE_ID.fullmatch(value) else None
+    return value.decode("ascii") if _SANE_ID.fullmatch(value) else None
 
 
-def trace_of(traceparent: bytes | None) -> str | None:
+def trace_of(traceparent: bytes) -> str | None:
     """Return the trace id of a traceparent, None if it is not valid."""
-    if traceparent is None:
-        return None
     match = _TRACEPARENT.fullmatch(traceparent)
     # Only a version that is not out yet may carry more than four fields.
     if match is None or (match[3] and match[1] == b"00"):
@@ -43,10 +41,10 @@ def trace_of(traceparent: bytes | None) -> str | None:
 class Identity:
     """The layer that knows each request's ids."""
 
-    def __init__(self, app: Layer, random_bits: Callable[[int], int] = random.getrandbits) -> None:
-        """Identify the requests that reach `app`; `random_bits` makes ids, which need be unique but not secret."""
+    def __init__(self, app: Layer, random_bytes: Callable[[int], bytes] = random.randbytes) -> None:
+        """Identify the requests that reach `app`; `random_bytes` makes ids, which are unique but no secret."""
         self._app = app
-        self._random_bits = random_bits
+        self._random_bytes = random_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
@@ -69,18 +67,19 @@ class Identity:
             CONTEXT.reset(token)
 
     def _identified(self, scope: Scope, headers: dict[bytes, bytes]) -> Mapping[str, str]:
-        request_id = sane_request_id(headers.get(b"x-request-id"))
-        traceparent = headers.get(b"traceparent")
-        trace_id = trace_of(traceparent)
-        if request_id is None or trace_id is None:
-            fresh = f"{self._random_bits(320):080x}"
-            request_id = request_id or fresh[:32]
-            if trace_id is None:
-                trace_id = fresh[32:64]
-                scope[TRACEPARENT] = f"00-{trace_id}-{fresh[64:]}-00"
-        if TRACEPARENT not in scope and traceparent is not None:
-            scope[TRACEPARENT] = traceparent.decode("ascii")
+        given = headers.get(b"x-request-id")
+        request_id = None if given is None else sane_request_id(given)
+        parent = headers.get(b"traceparent")
+        trace_id = None if parent is None else trace_of(parent)
+        if trace_id is None:
+            fresh = self._random_bytes(40).hex()
+            trace_id = fresh[:32]
+            scope[TRACEPARENT] = f"00-{trace_id}-{fresh[32:48]}-00"
+            request_id = request_id or fresh[48:]
+        else:
+            scope[TRACEPARENT] = headers[b"traceparent"].decode("ascii")
             if b"tracestate" in headers:
                 scope[TRACESTATE] = headers[b"tracestate"].decode("latin-1")
+            request_id = request_id or self._random_bytes(16).hex()
         scope[REQUEST_ID] = request_id
         return {"request_id": request_id, "trace_id": trace_id}

@@ -27,8 +27,8 @@ def test_usual_ids_are_kept(value: str) -> None:
     assert sane_request_id(value.encode()) == value
 
 
-@pytest.mark.parametrize("value", [None, b"", b"a b", b"a\r\nx: y", b"a" * 129, b'a"b', b"<b>", b"\xc3\xa9", b"-a"])
-def test_other_ids_are_not(value: bytes | None) -> None:
+@pytest.mark.parametrize("value", [b"", b"a b", b"a\r\nx: y", b"a" * 129, b'a"b', b"<b>", b"\xc3\xa9", b"-a"])
+def test_other_ids_are_not(value: bytes) -> None:
     assert sane_request_id(value) is None
 
 
@@ -40,7 +40,6 @@ def test_every_valid_trace_is_kept(trace: int, span: int, flags: int) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        None,
         b"",
         b"00",
         PARENT.upper().encode(),
@@ -52,7 +51,7 @@ def test_every_valid_trace_is_kept(trace: int, span: int, flags: int) -> None:
         f"01-{TRACE}-00f067aa0ba902b7-01x".encode(),
     ],
 )
-def test_an_invalid_trace_is_not(value: bytes | None) -> None:
+def test_an_invalid_trace_is_not(value: bytes) -> None:
     assert trace_of(value) is None
 
 
