@@ -20,6 +20,7 @@ from roadworthy.duration import minutes, seconds
 from roadworthy.errors import DeclarationError, NotRunning
 from roadworthy.jobs.arguments import Arguments, UniqueKey
 from roadworthy.jobs.engine import NewJob
+from roadworthy.jobs.enqueue import new_job
 from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
@@ -459,16 +460,7 @@ class Job(Generic[P]):
 
     def _new(self, bound: dict[str, Any]) -> NewJob:
         options = self._options
-        return NewJob(
-            queue=self.spec.queue,
-            job=self.spec.name,
-            arguments=self.spec.arguments.encode(bound),
-            attempts=self.spec.attempts,
-            priority=self.spec.priority if options.priority is None else options.priority,
-            unique_key=None if self.spec.unique is None else self.spec.unique.of(bound),
-            delay=options.delay,
-            run_at=options.run_at,
-        )
+        return new_job(self.spec, bound, priority=options.priority, delay=options.delay, run_at=options.run_at)
 
     async def _add(self, jobs: list[NewJob]) -> list[int | None]:
         binding = self._service.binding(f"job {self.spec.name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -28,11 +29,13 @@ from roadworthy.jobs.engine import (
     Retry,
     State,
 )
+from roadworthy.jobs.metrics import JOBS_ENQUEUED
 from roadworthy.jobs.notify import Notifier
 from roadworthy.jobs.session import Session
 
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
+    from roadworthy.telemetry.registry import MetricRegistry
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -58,12 +61,18 @@ class PostgresEngine:
         pool: Pool,
         dsn: str,
         *,
+        metrics: MetricRegistry | None = None,
         notify_interval: timedelta = timedelta(milliseconds=50),
         timeout: timedelta = timedelta(seconds=30),
     ) -> None:
-        """`dsn` reaches the database of `pool`. `timeout` bounds each statement on the engine's own connections."""
+        """`dsn` reaches the database of `pool`. `metrics` counts what is enqueued.
+
+        `notify_interval` is the least time between two wake-ups from this process, `timeout` bounds each statement on
+        the engine's own connections.
+        """
         self._pool = pool
         self._dsn = dsn
+        self._enqueued = None if metrics is None else metrics.bound(JOBS_ENQUEUED)
         self._sql = sql = queries.load("roadworthy.jobs")
         pins = sql["pin_plans"]
         self._claims = Session(dsn, pins, name="roadworthy claims", timeout=timeout)
@@ -108,7 +117,12 @@ class PostgresEngine:
             self._wake_after_commit(connection, wanted)
         else:
             self._notifier.wake(wanted)
-        return _ids_in_order(jobs, rows)
+        ids = _ids_in_order(jobs, rows)
+        if self._enqueued is not None:
+            added = Counter((job.queue, job.job) for job, id in zip(jobs, ids, strict=True) if id is not None)
+            for labels, count in added.items():
+                self._enqueued.labels(*labels).inc(count)
+        return ids
 
     def _wake_after_commit(self, connection: Any, wanted: set[str]) -> None:
         watch = asyncio.get_running_loop().create_task(self._watch(connection, wanted))

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from roadworthy.errors import DatabaseUnavailable
 from roadworthy.jobs import metrics as catalogue
 from roadworthy.jobs.cron import Cron, Every
-from roadworthy.jobs.engine import Engine, NewJob
+from roadworthy.jobs.engine import Engine
+from roadworthy.jobs.enqueue import new_job
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.telemetry.logging import get_logger
 from roadworthy.telemetry.registry import MetricRegistry
@@ -79,7 +80,7 @@ class Scheduler:
             last = await self._engine.last_fire(name)
             if last is None:
                 await self._engine.fire(name, latest, None)
-            elif last < latest and await self._engine.fire(name, latest, _job(spec)):
+            elif last < latest and await self._engine.fire(name, latest, new_job(spec, spec.arguments.bind())):
                 log.info("schedule fired", schedule=name, fire_time=latest.isoformat())
         waits = [(schedule.after(now) - now).total_seconds() for _, schedule in self._schedules.values()]
         return min(waits, default=_LONGEST_SLEEP)
@@ -113,18 +114,6 @@ def schedule_of(spec: JobSpec) -> Every | Cron:
     if spec.cron is not None:
         return Cron.parse(spec.cron)
     raise ValueError(f"job {spec.name!r} does not repeat")
-
-
-def _job(spec: JobSpec) -> NewJob:
-    bound = spec.arguments.bind()
-    return NewJob(
-        queue=spec.queue,
-        job=spec.name,
-        arguments=spec.arguments.encode(bound),
-        attempts=spec.attempts,
-        priority=spec.priority,
-        unique_key=None if spec.unique is None else spec.unique.of(bound),
-    )
 
 
 def _since(ready_at: datetime | None, now: datetime) -> float:

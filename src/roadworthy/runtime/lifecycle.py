@@ -61,7 +61,7 @@ async def opened(spec: ServiceSpec, dsn: str, *, name: str | None = None) -> Asy
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
         registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version)
         database_metrics.track(registry, pool.statistics)
-        engine = PostgresEngine(pool, dsn)
+        engine = PostgresEngine(pool, dsn, metrics=registry)
         try:
             yield Binding(pool, engine, registry)
         finally:
