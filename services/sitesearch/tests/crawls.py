@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from roadworthy import seconds, testing
-from roadworthy.jobs.worker import Worker
 from sites import Site
 
+from roadworthy import seconds, testing
+from roadworthy.jobs.worker import Worker
 from sitesearch.crawl import jobs, progress
 from sitesearch.crawl.crawler import Crawler
 from sitesearch.crawl.fetch import Limits
@@ -34,9 +34,7 @@ async def working() -> AsyncIterator[None]:
     """A worker on every queue."""
     binding = service.binding("test")
     spec = service.spec
-    worker = Worker(
-        binding.engine, spec.jobs, spec.queues, name="test", metrics=binding.metrics, poll=seconds(0.01)
-    )
+    worker = Worker(binding.engine, spec.jobs, spec.queues, name="test", metrics=binding.metrics, poll=seconds(0.01))
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(stop, seconds(0)))
     try:

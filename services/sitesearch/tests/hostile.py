@@ -45,7 +45,17 @@ EXPECTED: Mapping[str, str] = {
 
 # Paths that give a page all the same.
 PAGES = frozenset(
-    {"/", "/wrong-charset", "/broken-html", "/many-links", "/deep-html", "/empty", "/entities", "/redirected-page", "/utf-16"}
+    {
+        "/",
+        "/wrong-charset",
+        "/broken-html",
+        "/many-links",
+        "/deep-html",
+        "/empty",
+        "/entities",
+        "/redirected-page",
+        "/utf-16",
+    }
 )
 
 WRONG_CHARSET = "Größe, façade, naïve".encode("cp1252")
@@ -86,8 +96,12 @@ def hostile(*, calendar: bool = True) -> Site:
         "/wrong-charset": answer(
             b"<html><head><title>" + WRONG_CHARSET + b"</title></head><body>" + WRONG_CHARSET + b"</body></html>"
         ),
-        "/utf-16": answer("<html><title>sixteen</title><body>wide</body></html>".encode("utf-16"), media_type="text/html"),
-        "/broken-html": answer("</p></body><title>broken<h1>a<table><td><div></b><p <a href='/deep-html'>x</i></html><p>tail"),
+        "/utf-16": answer(
+            "<html><title>sixteen</title><body>wide</body></html>".encode("utf-16"), media_type="text/html"
+        ),
+        "/broken-html": answer(
+            "</p></body><title>broken<h1>a<table><td><div></b><p <a href='/deep-html'>x</i></html><p>tail"
+        ),
         "/deep-html": answer("<title>deep</title>" + "<div>" * 50_000 + "bottom"),
         "/empty": answer(""),
         "/entities": answer("<title>&#0;&#xD800;&#x110000;</title><p>&#0;NUL \0 &bogus;"),

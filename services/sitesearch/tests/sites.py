@@ -117,7 +117,9 @@ def redirect(location: str, status: int = 302) -> Handler:
 def page(title: str, *links: str, text: str = "", head: str = "") -> Handler:
     """A small page with links."""
     anchors = "".join(f'<p><a href="{link}">{link}</a></p>' for link in links)
-    return answer(f"<html><head><title>{title}</title>{head}</head><body><h1>{title}</h1><p>{text}</p>{anchors}</body></html>")
+    return answer(
+        f"<html><head><title>{title}</title>{head}</head><body><h1>{title}</h1><p>{text}</p>{anchors}</body></html>"
+    )
 
 
 def files(directory: Path) -> Handler:

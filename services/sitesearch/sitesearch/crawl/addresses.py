@@ -51,7 +51,8 @@ def normalise(address: str, base: str | None = None) -> str:
         BadAddress: another scheme than http or https, no or an impossible host or port, a password in the address, or
             one that is too long.
     """
-    cleaned = _IGNORED.sub("", address.strip())
+    head, mark, query = _IGNORED.sub("", address.strip()).partition("?")
+    cleaned = f"{head.replace(chr(92), '/')}{mark}{query}"
     try:
         joined = urljoin(base, cleaned) if base is not None else cleaned
         parts = urlsplit(joined)
@@ -69,7 +70,7 @@ def normalise(address: str, base: str | None = None) -> str:
     netloc = _host(host)
     if port is not None and port != _DEFAULT_PORTS[scheme]:
         netloc = f"{netloc}:{port}"
-    path = _without_dot_segments(_encoded(_PATH_SESSION.sub("", parts.path.replace("\\", "/")), _PATH_SAFE)) or "/"
+    path = _without_dot_segments(_encoded(_PATH_SESSION.sub("", parts.path), _PATH_SAFE)) or "/"
     normal = urlunsplit((scheme, netloc, path, _query(parts.query), ""))
     if len(normal) > LONGEST_ADDRESS:
         raise BadAddress(f"the address has {len(normal)} characters; at most {LONGEST_ADDRESS} are followed")

@@ -20,7 +20,7 @@ _META = re.compile(
 _META_WITHIN = 4096
 _LATIN = frozenset({"ascii", "iso8859-1", "cp1252"})
 # Codecs of Python's that are no text encodings of the web, or read markup out of plain bytes.
-_NOT_WEB = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+_NOT_WEB = frozenset({"utf-7", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
 
 
 def decode(body: bytes, declared: str | None = None) -> str:
@@ -32,6 +32,9 @@ def decode(body: bytes, declared: str | None = None) -> str:
         encoding_name = _encoding(label)
         if encoding_name is None:
             continue
+        if encoding_name == "cp1252":
+            # It reads any bytes, so it proves nothing, and it is what servers declare by default.
+            break
         try:
             return body.decode(encoding_name)
         except UnicodeDecodeError:
@@ -71,6 +74,6 @@ def _encoding(label: str | None) -> str | None:
         codec = codecs.lookup(label.strip().strip("\"'").lower())
     except (LookupError, ValueError):
         return None
-    if codec.name in _NOT_WEB or not codec._is_text_encoding:
+    if codec.name.replace("_", "-") in _NOT_WEB or not codec._is_text_encoding:
         return None
     return "cp1252" if codec.name in _LATIN else codec.name

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import ParamSpec, TypeVar
 
 from roadworthy.database.queries import load
 from roadworthy.service import Database
-from sitesearch.crawl import charset, extract, robots
+from sitesearch.crawl import charset, extract, robots, sitemap
 from sitesearch.crawl.extract import Extracted, Selectors
 from sitesearch.crawl.fetch import Fetcher, Limits
 from sitesearch.crawl.guard import Guard
 from sitesearch.crawl.outcomes import Fetched
 from sitesearch.crawl.robots import Robots, RobotsFile
+from sitesearch.crawl.sitemap import Sitemap
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Extracting a body of this many bytes takes some milliseconds; larger ones are extracted off the event loop.
 INLINE = 128 * 1024
@@ -64,9 +70,17 @@ class Crawler:
 
     async def extract(self, fetched: Fetched, selectors: Selectors) -> Extracted:
         """Extract a fetched page, a large one in a thread."""
-        if len(fetched.body) <= INLINE:
-            return _extract(fetched, selectors)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _extract, fetched, selectors)
+        return await self._aside(len(fetched.body), _extract, fetched, selectors)
+
+    async def read_sitemap(self, fetched: Fetched) -> Sitemap:
+        """Read a fetched sitemap, a large one in a thread; raise BadSitemap where it is none."""
+        return await self._aside(len(fetched.body) * 16, sitemap.read, fetched.body, fetched.url)
+
+    async def _aside(self, work: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if work <= INLINE:
+            return function(*args, **kwargs)
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _remember(self, origin: str, fetched_at: datetime, file: RobotsFile) -> Robots:
         rules = Robots(file)

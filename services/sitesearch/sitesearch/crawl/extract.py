@@ -43,7 +43,11 @@ _BLOCKS = (
     "p,div,li,dt,dd,tr,td,th,h1,h2,h3,h4,h5,h6,pre,blockquote,section,article,br,table,ul,ol,dl,figcaption,caption,"
     "summary,details,address,hr,header,form,fieldset,legend,option"
 )
+_ANY_SPACE = re.compile(r"[^\S\x1c-\x1f]+")
 _SPACE = re.compile(r"[^\S\n]+")
+# Put around blocks, since a line break in the source is a space.
+_BREAK = "\x1e"
+_BREAKS = re.compile(r"[ \x1e]*\x1e[ \x1e]*")
 _BLANK_LINES = re.compile(r" ?\n[ \n]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?=$|[-_])")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
@@ -136,13 +140,13 @@ def html(document: str, url: str, selectors: Selectors) -> Extracted:
     headings = _headings(content)
     title = _title(tree, meta, selectors)
     for block in content.css(_BLOCKS):
-        block.insert_before("\n")
-        block.insert_after("\n")
+        block.insert_before(_BREAK)
+        block.insert_after(_BREAK)
     return Extracted(
         title=title,
         headings=headings,
         description=_clean(meta.get("description") or meta.get("og:description") or "")[:LONGEST_DESCRIPTION],
-        text=_lines(content.text())[:LONGEST_TEXT],
+        text=_blocks(content.text())[:LONGEST_TEXT],
         language=language,
         canonical=canonical,
         links=links,
@@ -312,7 +316,11 @@ def _plausible(moment: datetime) -> datetime | None:
 
 def _clean(text: str) -> str:
     # PostgreSQL's text holds no NUL, and UTF-8 no lone surrogate.
-    return " ".join(text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
+    return _ANY_SPACE.sub(" ", text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")).strip(" ")
+
+
+def _blocks(text: str) -> str:
+    return _BREAKS.sub("\n", _clean(text)).strip()
 
 
 def _lines(text: str) -> str:

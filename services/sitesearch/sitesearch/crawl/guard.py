@@ -15,8 +15,9 @@ ALLOW_VARIABLE = "SITESEARCH_ALLOW_HOSTS"
 _PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
 # Tunnels carry an IPv4 address that the far end connects to.
 _TUNNELS = (ipaddress.IPv6Network("2002::/16"), ipaddress.IPv6Network("2001::/32"))
-# Global by registry, but a cloud's own: Azure's metadata and agent endpoint, and the retired 6to4 relays.
-_SPECIAL_IPV4 = (ipaddress.IPv4Network("168.63.129.16/32"), ipaddress.IPv4Network("192.88.99.0/24"))
+# Not for the public, though Python's registry calls them global: a cloud's metadata endpoint, the retired 6to4 relays,
+# and protocol assignments.
+_SPECIAL_IPV4 = tuple(ipaddress.IPv4Network(net) for net in ("168.63.129.16/32", "192.88.99.0/24", "192.0.0.0/24"))
 # Well-known services above 1023 that speak no HTTP.
 _OTHER_SERVICES = frozenset(
     {1433, 1521, 1720, 1723, 2049, 2181, 2375, 2379, 3306, 3389, 3659, 4045, 5060, 5061, 5432, 5672, 6000, 6379, 6566}

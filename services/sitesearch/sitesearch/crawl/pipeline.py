@@ -197,7 +197,7 @@ class Pipeline:
         """What an answer means for its address. Extracting comes before the transaction, which so stays short."""
         match result:
             case Fetched() if visit.kind == "sitemap":
-                return _read_sitemap(visit, result)
+                return await self._read_sitemap(visit, result)
             case Fetched():
                 return _read_page(visit, result, await self._crawler.extract(result, visit.settings.selectors))
             case NotModified():
@@ -211,6 +211,17 @@ class Pipeline:
                 return _Found(Ending("skipped"))
             case Refused(reason, detail):
                 return _Found(Ending("refused", reason, detail))
+
+    async def _read_sitemap(self, visit: Visit, fetched: Fetched) -> _Found:
+        try:
+            read = await self._crawler.read_sitemap(fetched)
+        except sitemap.BadSitemap as error:
+            return _Found(Ending("refused", Reason.BAD_SITEMAP, str(error), bytes=fetched.size))
+        detail = f"it lists more than the {sitemap.MOST_ADDRESSES} addresses that are read" if read.cut else None
+        # An index may only list what lies on its own host, or on the site's.
+        origin, scope = addresses.origin(visit.url), visit.settings.scope
+        sitemaps = [url for url in read.sitemaps if addresses.origin(url) == origin or scope.same_host(url)]
+        return _Found(Ending("fetched", None, detail, bytes=fetched.size), links=read.pages, sitemaps=sitemaps)
 
     async def _keep_found(self, visit: Visit, found: _Found, depth: int, tally: Tally) -> None:
         frontier, settings, crawl_id = self._frontier, visit.settings, visit.crawl_id
@@ -275,18 +286,6 @@ class _Found:
 
 def _guessed_sitemap(settings: CrawlSettings) -> str:
     return addresses.normalise("/sitemap.xml", settings.start_url)
-
-
-def _read_sitemap(visit: Visit, fetched: Fetched) -> _Found:
-    try:
-        read = sitemap.read(fetched.body, fetched.url)
-    except sitemap.BadSitemap as error:
-        return _Found(Ending("refused", Reason.BAD_SITEMAP, str(error), bytes=fetched.size))
-    detail = f"it lists more than the {sitemap.MOST_ADDRESSES} addresses that are read" if read.cut else None
-    # A sitemap may only list what lies on its own host, or on the site's.
-    origin = addresses.origin(visit.url)
-    sitemaps = [url for url in read.sitemaps if addresses.origin(url) == origin or visit.settings.scope.same_host(url)]
-    return _Found(Ending("fetched", None, detail, bytes=fetched.size), links=read.pages, sitemaps=sitemaps)
 
 
 def _read_page(visit: Visit, fetched: Fetched, extracted: Extracted) -> _Found:

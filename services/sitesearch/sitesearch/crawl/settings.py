@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ class Row(Protocol):
 class CrawlSettings:
     """What a crawl may do. The columns of `sites`, with the same names and meanings.
 
-    `delay_seconds` of None is no delay on hosts that the operator allows, and a quarter of a second elsewhere.
+    `scope` and `selectors` follow from them. `delay_seconds` of None is no delay on hosts that the operator allows, and a quarter of a second elsewhere.
 
     Raises:
         ValueError: a start that is no address, or a pattern or selector that breaks its rule.
@@ -41,17 +41,22 @@ class CrawlSettings:
     content_selector: str | None = None
     title_selector: str | None = None
     drop_selector: str | None = None
+    scope: Scope = field(init=False, repr=False, compare=False)
+    selectors: Selectors = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "start_url", addresses.normalise(self.start_url))
         object.__setattr__(self, "include", tuple(self.include))
         object.__setattr__(self, "exclude", tuple(self.exclude))
-        _ = self.scope, self.selectors
+        scope = Scope(self.start_url, self.path_prefix, Patterns(self.include), Patterns(self.exclude))
+        selectors = Selectors(self.content_selector or None, self.title_selector or None, self.drop_selector or None)
+        object.__setattr__(self, "scope", scope)
+        object.__setattr__(self, "selectors", selectors)
 
     @classmethod
     def of_site(cls, row: Row) -> CrawlSettings:
         """From a row of `sites`."""
-        return cls(**{field.name: row[field.name] for field in fields(cls)})
+        return cls(**{name: row[name] for name in _NAMES})
 
     @classmethod
     def from_json(cls, text: str) -> CrawlSettings:
@@ -61,22 +66,15 @@ class CrawlSettings:
     @property
     def json(self) -> str:
         """As it is kept with the crawl."""
-        return json.dumps(asdict(self))
-
-    @property
-    def scope(self) -> Scope:
-        """Which addresses belong."""
-        return Scope(self.start_url, self.path_prefix, Patterns(self.include), Patterns(self.exclude))
-
-    @property
-    def selectors(self) -> Selectors:
-        """What to extract."""
-        return Selectors(self.content_selector or None, self.title_selector or None, self.drop_selector or None)
+        return json.dumps({name: getattr(self, name) for name in _NAMES})
 
     @property
     def most_addresses(self) -> int:
         """How long the list of addresses may grow, so that an endless site does not fill the disk."""
         return 20 * self.max_pages + 10_000
+
+
+_NAMES = tuple(field.name for field in fields(CrawlSettings) if field.init)
 
 
 @lru_cache(maxsize=256)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from crawls import add_site, crawl, ended, running, stored
+from crawls import add_site, crawl, running, stored
 from hostile import EXPECTED, PAGES, hostile
-from sites import Site, page, serving
+from sites import serving
 
-from sitesearch.crawl import jobs, progress
+from sitesearch.crawl import progress
 from sitesearch.service import pages
 
 
