@@ -106,14 +106,21 @@ CREATE TABLE site_configurations (
     PRIMARY KEY (site_id, configuration)
 );
 
+-- Between the parts a gap is left, so that no phrase begins in one and ends in the next.
 CREATE FUNCTION page_words(configuration regconfig, page pages, longest integer) RETURNS tsvector
 LANGUAGE sql STABLE AS $$
-    SELECT setweight(to_tsvector(configuration, plain_words(left(page.title, 1000))), 'A')
+    SELECT ts_delete(
+        setweight(to_tsvector(configuration, plain_words(left(page.title, 1000))), 'A')
+        || '¶:8'::tsvector
         || setweight(to_tsvector(configuration, path_words(page.url)), 'B')
+        || '¶:8'::tsvector
         || setweight(to_tsvector(configuration, plain_words(left(page.headings, longest))), 'B')
+        || '¶:8'::tsvector
         || identifier_words(left(page.text, longest))
         || to_tsvector(configuration, plain_words(left(page.description, 5000)))
-        || to_tsvector(configuration, plain_words(left(page.text, longest)))
+        || '¶:8'::tsvector
+        || to_tsvector(configuration, plain_words(left(page.text, longest))),
+        '¶')
 $$;
 
 CREATE FUNCTION index_page(page pages) RETURNS void

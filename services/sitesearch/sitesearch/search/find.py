@@ -201,10 +201,8 @@ async def corrections_for(database: Database, site: int, query: Query, words: Wo
     unknown = [word for word in doubted if not words.pages.get(word)]
     corrections: dict[str, str] = {}
     for word in unknown or doubted:
-        async with database.transaction() as connection:
-            # The usual threshold of 0.3 misses one changed letter in a word of three ("lst").
-            await connection.execute("SELECT set_config('pg_trgm.similarity_threshold', '0.25', true)")
-            rows = await connection.fetch(QUERIES["similar_words"], site, word)
+        edits = spelling.edits(word) if len(word) <= spelling.SHORT else []
+        rows = await database.fetch(QUERIES["similar_words"], site, word, edits)
         likelier = spelling.correct(word, words.pages.get(word, 0), [(row["word"], row["pages"]) for row in rows])
         if likelier:
             corrections[word] = likelier

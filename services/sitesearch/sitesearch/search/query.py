@@ -15,7 +15,7 @@ MOST_TERMS = 12
 
 _TERM = re.compile(r'(?P<minus>(?<!\S)-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 _WORD = re.compile(r"[^\W_]+")
-_IDENTIFIER = re.compile(r"_*[^\W_]\w*(?:\.\w+)+|\w*[^\W\d_]\w*_\w+")
+_IDENTIFIER = re.compile(r"[^\W\d]\w*(?:\.\w+)+|\w*[^\W\d_]\w*_\w+")
 
 Lexemes = Mapping[str, Sequence[str]]
 """For each word the lexemes to look for, any of which will do; none for a stop word."""
@@ -57,7 +57,9 @@ class Query:
 
 def parse(text: str) -> Query:
     """Return the terms of `text`, of which at most LONGEST_QUERY characters and MOST_TERMS terms count."""
-    text = " ".join(text[:LONGEST_QUERY].replace("\x00", " ").split())
+    text = text[:LONGEST_QUERY].replace("\x00", " ")
+    last = text[-1:]
+    text = " ".join(text.split())
     terms: list[Term] = []
     quoted = False
     for match in _TERM.finditer(text):
@@ -68,7 +70,7 @@ def parse(text: str) -> Query:
             continue
         whole = None if quoted else _IDENTIFIER.search(source)
         terms.append(Term(words, whole and whole[0].lower(), match["minus"] is not None, quoted))
-    open_ended = bool(terms) and not quoted and not terms[-1].excluded and bool(_WORD.search(text[-1:]))
+    open_ended = bool(terms) and not quoted and not terms[-1].excluded and bool(_WORD.search(last))
     return Query(text, tuple(terms), open_ended)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from string import ascii_lowercase
 
+SHORT = 6
+"""Up to this length, all that is one mistake away is looked for."""
 RARE = 20
 """A known word is doubted only where a neighbour is on this many times as many pages."""
 
@@ -32,6 +35,20 @@ def tolerance(word: str) -> int:
     if len(word) < 3:
         return 0
     return 1 if len(word) < 6 else 2
+
+
+def edits(word: str) -> list[str]:
+    """Return all that is one mistake away from `word` in Latin letters and its own.
+
+    Of a short word so few three-letter sequences survive a mistake that similarity by them misses what was meant.
+    """
+    letters = sorted({*ascii_lowercase, *word})
+    splits = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    found = {left + right[1:] for left, right in splits if right}
+    found |= {left + right[1] + right[0] + right[2:] for left, right in splits if len(right) > 1}
+    found |= {left + letter + right[1:] for left, right in splits if right for letter in letters}
+    found |= {left + letter + right for left, right in splits for letter in letters}
+    return sorted(found - {word, ""})
 
 
 def correct(word: str, pages: int, neighbours: Iterable[tuple[str, int]]) -> str | None:

@@ -37,6 +37,7 @@ async def stale_sites(database: Database) -> list[int]:
 async def index_again(database: Database, site: int) -> None:
     """Index a site's pages anew, as after a change of its language."""
     async with database.transaction() as connection:
+        await connection.execute(QUERIES["forget_configurations"], site)
         await connection.execute(QUERIES["index_again"], site)
 
 

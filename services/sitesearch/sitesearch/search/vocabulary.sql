@@ -44,6 +44,9 @@ SELECT title FROM pages WHERE site_id = $1 AND title <> '' ORDER BY id LIMIT 100
 -- name: keep_counted
 UPDATE sites SET vocabulary_at = $2, title_suffix = $3 WHERE id = $1;
 
+-- name: forget_configurations
+DELETE FROM site_configurations WHERE site_id = $1;
+
 -- name: index_again
 -- Every page of a site whose language was changed by its owner.
 SELECT count(index_page(p)) FROM pages p WHERE p.site_id = $1;
