@@ -245,3 +245,21 @@ async def test_connections_that_ended_unnoticed_are_replaced(dsn: str) -> None:
         async with pool.transaction():
             assert await pool.fetchval("SELECT 1") == 1
         assert await pool.fetchval("SELECT 1") == 1
+
+
+async def test_cancelling_the_wait_for_a_statement_in_flight_undoes_all(notes: Pool) -> None:
+    children = []
+
+    async def hold() -> None:
+        async with notes.transaction():
+            await add(notes, 1)
+            children.append(asyncio.create_task(notes.execute("SELECT pg_sleep(60)")))
+            await asyncio.sleep(0.05)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await hold()
+    with pytest.raises(driver.LOST):
+        await children[0]
+    assert await count(notes) == 0
+    assert notes.statistics().used == 0

@@ -315,7 +315,8 @@ class _TransactionBlock:
                 # A child task in the middle of a statement finishes it; its next one finds the transaction ended.
                 await self._pool._take_turn(inner)
             except BaseException:
-                await inner.roll_back()
+                # Cancelled, or out of patience, with the statement still running: only the server can undo it now.
+                inner.connection.terminate()
                 raise
             if error is None:
                 await inner.block.commit()
