@@ -48,7 +48,8 @@ def unserved_route(subject: Subject) -> Iterator[Problem]:
     for objective in subject.spec.objectives:
         if objective.route_parts is None or subject.app.may_serve(*objective.route_parts):
             continue
-        routes = {f"{method} {route.path}" for route in subject.app.routes for method in route.methods or ()}
+        methods = ((method, route.path) for route in subject.app.routes for method in route.methods or ())
+        routes = {f"{method} {path}" for method, path in methods if method != "HEAD"}
         yield Problem.of(
             objective,
             f"is about {objective.route!r}, which the application does not serve",
