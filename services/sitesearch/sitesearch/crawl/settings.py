@@ -23,7 +23,8 @@ class Row(Protocol):
 class CrawlSettings:
     """What a crawl may do. The columns of `sites`, with the same names and meanings.
 
-    `scope` and `selectors` follow from them. `delay_seconds` of None is no delay on hosts that the operator allows, and a quarter of a second elsewhere.
+    `scope` and `selectors` follow from them. `delay_seconds` of None is no delay on hosts that the operator allows, and
+    a quarter of a second elsewhere.
 
     Raises:
         ValueError: a start that is no address, or a pattern or selector that breaks its rule.
