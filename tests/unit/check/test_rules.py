@@ -309,3 +309,45 @@ def test_rw053_requests_without_an_application(service: Service, findings: Findi
     service.slo("availability", objective=0.999)
     (finding,) = findings(app=None)
     assert finding.rule == "RW053"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'sum(rate(http_requests_total{status=~"5.."}[5m])) / sum(rate(http_requests_total[5m])) > 0.05',
+        "histogram_quantile(0.95, sum by (le, route) (rate(http_request_duration_seconds_bucket[5m]))) > 1"
+        " and on (route) sum by (route) (rate(http_request_duration_seconds_count[5m])) > 0.1",
+        "sum by (queue) (queue_ready) > 1000",
+        "time() - queue_oldest_ready_timestamp_seconds > 30",
+        "time() - max by (worker) (worker_heartbeat_timestamp_seconds) > 300"
+        " or absent(worker_heartbeat_timestamp_seconds)",
+        "database_pool_used / database_pool_limit > 0.8",
+        'sum by (job) (rate(jobs_finished_total{outcome=~"retried|dead"}[5m]))'
+        " / sum by (job) (rate(jobs_finished_total[5m])) > 0.2"
+        " and sum by (job) (increase(jobs_finished_total[5m])) >= 20",
+        "sum(rate(orders_total[1h])) < 0.5 * sum(rate(orders_total[1h] offset 1w))",
+        "scrape_duration_seconds > 5",
+        "count by (service) (up == 0) / count by (service) (up) > 0.5",
+        "process_open_fds / process_max_fds > 0.8",
+        "predict_linear(queue_ready[1h], 3600) > 1000",
+        "1 - avg_over_time(up[5m]) > 0.1",
+        "rate(telemetry_label_overflow_total[5m]) > 0",
+        "queue_ready > 0 unless on (queue) sum by (queue) (rate(jobs_finished_total[5m])) > 0",
+        "max_over_time(deriv(queue_ready[5m])[1h:]) > 0",
+        "changes(process_start_time_seconds[15m]) > 3",
+        "up * on (instance) group_left (version) roadworthy_info == 0",
+        "sum by (queue) (queue_ready) > 100 and sum by (queue) (deriv(queue_ready[10m])) > 0",
+        "rate(job_duration_seconds_sum[5m]) / rate(job_duration_seconds_count[5m]) > 60",
+        'sum(rate(http_request_duration_seconds_bucket{le="0.25"}[5m]))'
+        " / sum(rate(http_request_duration_seconds_count[5m])) < 0.95",
+        'sum without (status) (rate(http_requests_total{method!="OPTIONS"}[5m])) > 100',
+        "abs(stock_items - avg_over_time(stock_items[7d])) > 3 * stddev_over_time(stock_items[7d])",
+        'label_join(stock_items, "both", "-", "shelf", "instance") > 1',
+        "day_of_week() > 0 and on () sum(queue_ready) > 10",
+        "sum(queue_ready) > on () group_right () (queue_running * 10)",
+        "quantile(0.9, queue_ready) > 10",
+        "irate(process_cpu_seconds_total[5m]) > 0.9",
+    ],
+)
+def test_alerts_as_people_write_them_trip_nothing(alert: Alert, expression: str) -> None:
+    assert alert(expression) == []
