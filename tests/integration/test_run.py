@@ -120,6 +120,7 @@ async def test_a_second_signal_ends_a_role_at_once(tmp_path: Path, dsn: str) -> 
     async with launched(tmp_path, "migrate", TARGET, environ=environ) as migration:
         assert await migration.ended() == 0
     async with launched(tmp_path, "serve", TARGET, environ=environ) as serve:
+        await serve.get("/")
         waiting = asyncio.create_task(serve.client.get(await serve.site() + "/wait/500"))
         await until(lambda: counted(serve, "http_requests_in_progress", 1), "the request is under way")
         serve.process.send_signal(signal.SIGTERM)

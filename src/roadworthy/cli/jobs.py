@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         commands,
         "jobs",
         help="look at jobs, and retry or discard them",
-        description=f"Look at the jobs of a service, and retry or discard them. {_DATABASE}",
+        description=f"Look at the jobs of a service, and retry or discard them.\n{_DATABASE}",
         examples="  roadworthy jobs counts\n  roadworthy jobs list --state dead --queue crawling\n"
         "  roadworthy jobs show 42\n  roadworthy jobs retry 42 43\n  roadworthy jobs discard --all --queue mail",
     )

@@ -1,0 +1,185 @@
+"""`roadworthy jobs` and `migrate` on a real database, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from roadworthy import Service, days
+from roadworthy.binding import Binding
+from roadworthy.cli.main import main
+from roadworthy.jobs.engine import Bury, Failure
+from roadworthy.runtime.lifecycle import opened
+from roadworthy.runtime.scratch import ScratchServer
+
+DECLARATION = """
+from roadworthy import Service
+service = Service("shop")
+mail = service.queue("mail")
+
+@mail.job()
+async def send(to: str) -> None: ...
+"""
+TARGET = "shop_for_the_command_line:service"
+
+
+@pytest.fixture
+def dsn(postgres_server: ScratchServer) -> Iterator[str]:
+    """A database for tests that run event loops of their own."""
+    dsn = asyncio.run(postgres_server.create_database())
+    yield dsn
+    asyncio.run(postgres_server.drop_database(dsn))
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dsn: str) -> Iterator[None]:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    (tmp_path / "shop_for_the_command_line.py").write_text(DECLARATION)
+    yield
+    sys.modules.pop("shop_for_the_command_line", None)
+
+
+@pytest.fixture
+def migrated() -> None:
+    assert main(["migrate", TARGET]) == 0
+
+
+Output = Callable[[], str]
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str]) -> Output:
+    return lambda: capsys.readouterr().out
+
+
+def on(dsn: str, act: Callable[[Service, Binding], Awaitable[None]]) -> None:
+    """Do something with the service's jobs."""
+
+    async def run() -> None:
+        service = sys.modules["shop_for_the_command_line"].service
+        async with opened(service.spec, dsn) as binding, service.bind(binding):
+            await act(service, binding)
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def dead(migrated: None, dsn: str, output: Output) -> list[int]:
+    """Three dead jobs, beside one that waits for tomorrow."""
+
+    async def act(service: Service, binding: Binding) -> None:
+        send = sys.modules["shop_for_the_command_line"].send
+        await send.enqueue_many([{"to": name} for name in "abc"])
+        jobs = await binding.engine.claim("mail", limit=10, lease=days(1), worker="test")
+        failure = Failure("ValueError", "no such address", "Traceback: line 1\n")
+        await binding.engine.complete([Bury(job.id, job.lease, failure) for job in jobs])
+        await send.with_options(delay=days(1)).enqueue(to="later")
+
+    on(dsn, act)
+    output()
+    assert main(["jobs", "list", "--state", "dead", "--json"]) == 0
+    return [job["id"] for job in json.loads(output())["jobs"]]
+
+
+def test_migrate_tells_what_is_pending_applies_it_and_then_has_nothing_to_do(output: Output) -> None:
+    assert main(["migrate", TARGET, "--dry-run"]) == 0
+    assert output() == "pending  roadworthy.jobs 0001_jobs\n1 to apply\n"
+    assert main(["migrate", TARGET, "--dry-run", "--json"]) == 0
+    assert json.loads(output())["migrations"] == [{"set": "roadworthy.jobs", "version": 1, "name": "jobs"}]
+    assert main(["migrate", TARGET]) == 0
+    assert output() == "applied 1\n"
+    assert main(["migrate", TARGET, "--json"]) == 0
+    assert json.loads(output()) == {"dry_run": False, "migrations": []}
+    assert main(["migrate", TARGET, "--dry-run"]) == 0
+    assert output() == "nothing to apply\n"
+
+
+def test_a_database_that_was_never_migrated_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "counts"]) == 2
+    assert "run `roadworthy migrate` first" in capsys.readouterr().err
+
+
+def test_without_a_database_the_ways_to_one_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("ROADWORTHY_DATA_DIR", "nothing/here")
+    assert main(["jobs", "counts"]) == 2
+    assert "there is no nothing/here; set it" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("migrated")
+def test_an_empty_database_has_nothing_to_show(output: Output) -> None:
+    output()
+    assert main(["jobs", "list"]) == 0
+    assert output() == "no job matches\n"
+    assert main(["jobs", "counts"]) == 0
+    assert output() == "no queue holds a job\n"
+
+
+@pytest.mark.usefixtures("dead")
+def test_counts_and_lists_are_tables(output: Output) -> None:
+    assert main(["jobs", "counts"]) == 0
+    header, row = output().splitlines()
+    assert header.split() == ["QUEUE", "SCHEDULED", "READY", "RUNNING", "DEAD", "OLDEST", "READY"]
+    assert row.split() == ["mail", "1", "0", "0", "3", "-"]
+    assert main(["jobs", "counts", "--json"]) == 0
+    assert json.loads(output())["queues"][0]["dead"] == 3
+    assert main(["jobs", "list", "--queue", "mail", "--job", "send", "--limit", "2"]) == 0
+    assert len(output().splitlines()) == 3
+
+
+def test_a_job_is_shown_with_its_failures(dead: list[int], output: Output) -> None:
+    assert main(["jobs", "show", str(dead[0])]) == 0
+    shown = output()
+    assert f"send {dead[0]}\n" in shown
+    assert '"to":"c"' in shown.replace(" ", "")
+    assert "ValueError" in shown
+    assert "  no such address\n  Traceback: line 1\n" in shown
+    assert main(["jobs", "show", str(dead[0]), "--json"]) == 0
+    assert json.loads(output())["arguments"] == {"to": "c"}
+
+
+@pytest.mark.usefixtures("migrated")
+def test_a_job_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "show", "999"]) == 2
+    assert "no job has the id 999" in capsys.readouterr().err
+
+
+def test_dead_jobs_are_retried_by_id(dead: list[int], output: Output) -> None:
+    assert main(["jobs", "retry", str(dead[0])]) == 0
+    assert output() == "1 job ready again\n"
+    assert main(["jobs", "retry", str(dead[0]), str(dead[1])]) == 1
+    assert output() == "1 job ready again\n"
+
+
+def test_all_dead_jobs_are_changed_only_when_confirmed(
+    dead: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["jobs", "discard", "--all"]) == 2
+    assert "3 jobs would be affected; add --yes" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda prompt: "no")
+    assert main(["jobs", "discard", "--all", "--job", "send"]) == 1
+    monkeypatch.setattr("builtins.input", lambda prompt: "y" if prompt == "retry 3 jobs? [y/N] " else "n")
+    assert main(["jobs", "retry", "--all", "--queue", "mail"]) == 0
+    assert capsys.readouterr().out == "3 jobs ready again\n"
+    assert main(["jobs", "discard", "--all", "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"asked": 0, "changed": 0}
+    assert dead
+
+
+@pytest.mark.usefixtures("migrated")
+@pytest.mark.parametrize("arguments", [[], ["7", "--all"], ["7", "--queue", "mail"]])
+def test_what_to_change_must_be_clear(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "retry", *arguments]) == 2
+    assert "name the jobs by id, or take --all" in capsys.readouterr().err
