@@ -45,6 +45,6 @@ $(STAMP): constraints.txt pyproject.toml $(SERVICES:%=%/pyproject.toml)
 	@echo "Making .venv with $$($(PYTHON) --version) (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement constraints.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . $(SERVICES:%=--editable %)
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . $(SERVICES:%=--editable %)
 	@touch $(STAMP)
 	@echo "The environment is ready"

@@ -3,11 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import roadworthy
-
-ROOT = Path(__file__).parents[2]
 
 OPTIONAL = (
     "asyncpg",
@@ -21,14 +18,7 @@ OPTIONAL = (
 )
 
 
-def test_the_public_names_are_exactly_the_documented_ones() -> None:
-    documented = {
-        line.split("`")[1]
-        for line in (ROOT / "docs/reference/public-names.md").read_text().splitlines()
-        if line.startswith("| `")
-    }
-
-    assert set(roadworthy.__all__) == documented
+def test_every_public_name_is_there_and_in_order() -> None:
     assert list(roadworthy.__all__) == sorted(roadworthy.__all__)
     assert all(hasattr(roadworthy, name) for name in roadworthy.__all__)
 
