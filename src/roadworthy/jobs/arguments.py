@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 import typing
@@ -12,6 +13,7 @@ import msgspec
 
 from roadworthy.errors import DeclarationError, InvalidArguments
 
+_LONGEST_KEY = 500
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -68,15 +70,19 @@ class Arguments:
         except TypeError as error:
             raise InvalidArguments(f"job {self.name!r} takes {self._signature}: {error}") from None
         bound.apply_defaults()
+        # Through JSON and back, because that is what becomes of them: NaN, say, would come back as null.
         try:
-            msgspec.convert(msgspec.to_builtins(bound.arguments), self._struct)
-        except (msgspec.ValidationError, TypeError) as error:
+            self._decode(self.encode(bound.arguments))
+        except msgspec.ValidationError as error:
             raise InvalidArguments(f"job {self.name!r} takes {self._signature}: {error}") from None
         return bound.arguments
 
     def encode(self, bound: dict[str, Any]) -> bytes:
-        """Return bound arguments as a JSON object."""
-        return self._encode(bound)
+        """Return bound arguments as a JSON object; raise `InvalidArguments` for a value that JSON cannot carry."""
+        try:
+            return self._encode(bound)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidArguments(f"job {self.name!r} was given what JSON cannot carry: {error}") from None
 
     def decode(self, arguments: bytes) -> dict[str, Any]:
         """Return the arguments kept as JSON, each as its parameter's type; or raise `InvalidArguments`."""
@@ -111,4 +117,6 @@ class UniqueKey:
 
     def of(self, bound: dict[str, Any]) -> str:
         """Return the key: the values as a JSON array, so that 1 and "1" differ and no value can forge a separator."""
-        return msgspec.json.encode([bound[field] for field in self._fields]).decode()
+        key = msgspec.json.encode([bound[field] for field in self._fields])
+        # PostgreSQL indexes values of at most about 2,700 bytes.
+        return key.decode() if len(key) <= _LONGEST_KEY else f"sha256:{hashlib.sha256(key).hexdigest()}"

@@ -22,8 +22,8 @@ def new_job(
 ) -> NewJob:
     """Return the job of `spec` with the arguments that `spec.arguments.bind` returned.
 
-    The ids of the request that is being answered go with it, so that its log lines can be found by them. A `priority` of
-    None is the declared one.
+    The ids of the request that is being answered go with it into its log lines. A `priority` of None is the declared
+    one.
     """
     context = CONTEXT.get({})
     return NewJob(

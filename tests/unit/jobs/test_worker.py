@@ -1,0 +1,518 @@
+"""The worker, on the engine in memory: what becomes of each kind of attempt, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from roadworthy.errors import DatabaseUnavailable
+from roadworthy.jobs.arguments import Arguments
+from roadworthy.jobs.current import current_job
+from roadworthy.jobs.engine import ClaimedJob, NewJob, Outcome
+from roadworthy.jobs.memory import MemoryEngine
+from roadworthy.jobs.metrics import CATALOGUE
+from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
+from roadworthy.jobs.worker import Worker
+from roadworthy.telemetry import logging
+from roadworthy.telemetry.registry import MetricRegistry
+
+QUICKLY = Backoff(base=timedelta(milliseconds=1))
+POLL = timedelta(milliseconds=20)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    logging.configure("json", "debug", stream)
+    yield stream
+    logging.configure()
+
+
+def events(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+@dataclass
+class Flaky(MemoryEngine):
+    """An engine whose methods named in `down` cannot reach their backend."""
+
+    down: set[str] = field(default_factory=set)
+    refused: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def _check(self, name: str) -> None:
+        if name in self.down:
+            self.refused.append(name)
+            raise DatabaseUnavailable(f"{name} is down")
+
+    async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+        self._check("claim")
+        return await super().claim(queue, limit=limit, lease=lease, worker=worker)
+
+    async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
+        self._check("complete")
+        return await super().complete(outcomes)
+
+    async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
+        self._check("heartbeat")
+        return await super().heartbeat(leases, lease=lease)
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[str]]:
+        self._check("listen")
+        async with super().listen() as hints:
+            yield hints
+
+
+@dataclass
+class Stage:
+    """A worker with its engine, and the means to look at both."""
+
+    engine: Flaky
+    metrics: MetricRegistry
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+    worker: Worker
+
+    async def enqueue(self, name: str, count: int = 1, *, queue: str = "work", attempts: int = 3, **more: Any) -> None:
+        await self.engine.enqueue([NewJob(queue, name, json.dumps(more).encode(), attempts) for _ in range(count)])
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(20):
+            while not await condition():
+                assert not self.task.done(), "the worker ended"
+                await asyncio.sleep(0.005)
+
+    async def states(self) -> list[str]:
+        return [record.state for record in await self.engine.jobs(limit=1000)]
+
+    async def emptied(self) -> None:
+        async def empty() -> bool:
+            return not await self.states()
+
+        await self.until(empty)
+
+    async def came_to(self, *states: str) -> None:
+        async def reached() -> bool:
+            return sorted(await self.states()) == sorted(states)
+
+        await self.until(reached)
+
+    def count(self, job: str, outcome: str) -> float:
+        labels = {"queue": "work", "job": job, "outcome": outcome}
+        return self.metrics.value("jobs_finished_total", labels) or 0.0
+
+    async def ended(self, seconds: float = 20) -> None:
+        self.stop.set()
+        async with asyncio.timeout(seconds):
+            await self.task
+
+
+def spec_of(function: Callable[..., Awaitable[None]], **options: Any) -> JobSpec:
+    return JobSpec(function.__name__, options.pop("queue", "work"), function, Arguments.of(function), **options)
+
+
+@asynccontextmanager
+async def working(
+    *jobs: JobSpec,
+    queues: Sequence[QueueSpec] | None = None,
+    grace: float = 5.0,
+    engine: Flaky | None = None,
+    **queue: Any,
+) -> AsyncIterator[Stage]:
+    engine = engine or Flaky()
+    metrics = MetricRegistry(CATALOGUE)
+    worker = Worker(
+        engine,
+        jobs,
+        queues or [QueueSpec("work", backoff=QUICKLY, **queue)],
+        name="w",
+        metrics=metrics,
+        poll=POLL,
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(worker.run(stop, timedelta(seconds=grace)))
+    stage = Stage(engine, metrics, stop, task, worker)
+    try:
+        yield stage
+        await stage.ended()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=5)
+
+
+async def test_jobs_run_with_their_arguments_and_are_gone() -> None:
+    seen: list[tuple[int, int | None]] = []
+
+    async def note(n: int) -> None:
+        job = current_job()
+        seen.append((n, job and job.attempt))
+
+    async with working(spec_of(note)) as stage:
+        await stage.enqueue("note", n=7)
+        await stage.emptied()
+    assert seen == [(7, 1)]
+    assert stage.count("note", "succeeded") == 1
+    assert stage.metrics.value("job_duration_seconds_count", {"queue": "work", "job": "note"}) == 1
+    assert stage.metrics.value("job_wait_seconds_count", {"queue": "work"}) == 1
+    assert current_job() is None
+
+
+async def test_many_jobs_run_at_most_at_the_concurrency() -> None:
+    running = most = ran = 0
+
+    async def busy() -> None:
+        nonlocal running, most, ran
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        ran += 1
+
+    async with working(spec_of(busy), concurrency=7) as stage:
+        await stage.enqueue("busy", 1000)
+        await stage.emptied()
+    assert ran == 1000
+    assert 1 < most <= 7
+
+
+async def test_a_failure_is_retried_until_it_succeeds(log: io.StringIO) -> None:
+    attempts: list[int] = []
+
+    async def shaky() -> None:
+        job = current_job()
+        assert job is not None
+        attempts.append(job.attempt)
+        if job.attempt < 3:
+            raise ValueError("not yet")
+
+    async with working(spec_of(shaky)) as stage:
+        await stage.enqueue("shaky")
+        await stage.emptied()
+    assert attempts == [1, 2, 3]
+    assert stage.count("shaky", "retried") == 2
+    failed = [line for line in events(log) if line["event"] == "job failed"]
+    assert [(line["job"], line["job_id"], line["attempt"], line["error"]) for line in failed] == [
+        ("shaky", 1, 1, "not yet"),
+        ("shaky", 1, 2, "not yet"),
+    ]
+
+
+async def exits() -> None:
+    raise SystemExit(3)
+
+
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
+
+
+async def unspeakable() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    raise Mute
+
+
+@pytest.mark.parametrize(
+    ("function", "error_class"),
+    [(exits, "SystemExit"), (cancels_itself, "asyncio.exceptions.CancelledError"), (unspeakable, "Mute")],
+)
+async def test_whatever_a_job_raises_is_its_failure_alone(
+    function: Callable[[], Awaitable[None]], error_class: str
+) -> None:
+    async with working(spec_of(function)) as stage:
+        await stage.enqueue(function.__name__, attempts=1)
+        await stage.came_to("dead")
+        (record,) = await stage.engine.jobs()
+        assert record.failures[0]["error_class"].endswith(error_class)
+        assert stage.count(function.__name__, "dead") == 1
+
+
+async def test_an_unknown_job_and_unfit_arguments_fail_with_what_to_do() -> None:
+    async def note(n: int) -> None:
+        """Take a number."""
+
+    async with working(spec_of(note)) as stage:
+        await stage.enqueue("gone", attempts=1)
+        await stage.enqueue("note", attempts=1, n="seven")
+        await stage.came_to("dead", "dead")
+        unfit, unknown = await stage.engine.jobs()
+    assert "no job 'gone' is declared" in unknown.failures[0]["message"]
+    assert "no longer fit" in unfit.failures[0]["message"]
+
+
+async def test_an_attempt_past_its_timeout_is_cancelled() -> None:
+    async def hang() -> None:
+        await asyncio.sleep(60)
+
+    async with working(spec_of(hang, timeout=timedelta(milliseconds=20))) as stage:
+        await stage.enqueue("hang", attempts=1)
+        await stage.came_to("dead")
+        (record,) = await stage.engine.jobs()
+    assert record.failures[0]["error_class"] == "TimeoutError"
+    assert "longer than its timeout of 0:00:00.020000" in record.failures[0]["message"]
+
+
+async def test_a_timeout_of_the_jobs_own_is_told_apart() -> None:
+    async def impatient() -> None:
+        raise TimeoutError("mine")
+
+    async with working(spec_of(impatient, timeout=timedelta(seconds=30))) as stage:
+        await stage.enqueue("impatient", attempts=1)
+        await stage.came_to("dead")
+        (record,) = await stage.engine.jobs()
+    assert record.failures[0]["message"] == "mine"
+
+
+async def test_every_line_of_a_job_carries_its_ids_and_no_other_jobs(log: io.StringIO) -> None:
+    logger = logging.get_logger("test")
+
+    async def chatty() -> None:
+        logger.info("inside")
+
+    async with working(spec_of(chatty), concurrency=1) as stage:
+        for request in ("r-1", "r-2"):
+            await stage.engine.enqueue([NewJob("work", "chatty", b"{}", 1, context={"request_id": request})])
+        await stage.enqueue("chatty")
+        await stage.emptied()
+        logger.info("outside")
+    inside = [line for line in events(log) if line["event"] == "inside"]
+    assert [line.get("request_id") for line in inside] == ["r-1", "r-2", None]
+    assert [str(line["job_id"]) for line in inside] == ["1", "2", "3"]
+    (outside,) = [line for line in events(log) if line["event"] == "outside"]
+    assert "job_id" not in outside
+
+
+async def test_a_drain_finishes_what_runs_and_returns_what_does_not() -> None:
+    gate, begun, ended = asyncio.Event(), 0, 0
+
+    async def slow() -> None:
+        nonlocal begun, ended
+        begun += 1
+        await gate.wait()
+        ended += 1
+
+    async with working(spec_of(slow), concurrency=3) as stage:
+        await stage.enqueue("slow", 20)
+
+        async def full() -> bool:
+            return begun == 3
+
+        await stage.until(full)
+        stage.stop.set()
+        await asyncio.sleep(0.05)
+        gate.set()
+        await stage.ended()
+    assert (begun, ended) == (3, 3)
+    assert await stage.states() == ["ready"] * 17
+    assert {record.attempt for record in await stage.engine.jobs()} == {0}
+
+
+async def test_a_drain_cancels_and_returns_what_outlasts_the_grace() -> None:
+    async def endless() -> None:
+        await asyncio.sleep(3600)
+
+    async with working(spec_of(endless), grace=0.05) as stage:
+        await stage.enqueue("endless")
+        await stage.came_to("running")
+        await stage.ended()
+    (record,) = await stage.engine.jobs()
+    assert (record.state, record.attempt) == ("ready", 0)
+    assert stage.count("endless", "released") == 1
+
+
+async def test_a_lost_lease_cancels_the_attempt_and_says_so(log: io.StringIO) -> None:
+    cancelled = asyncio.Event()
+
+    async def long() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async with working(spec_of(long), lease=timedelta(seconds=1)) as stage:
+        await stage.enqueue("long")
+        await stage.came_to("running")
+        stage.engine._kept.clear()
+        async with asyncio.timeout(10):
+            await cancelled.wait()
+    assert stage.count("long", "fenced") == 1
+    assert [line["reason"] for line in events(log) if line["event"] == "lease lost"] == [
+        "it was cancelled when its lease was found lost"
+    ]
+
+
+async def test_a_rejected_completion_is_counted_and_logged(log: io.StringIO) -> None:
+    async def usurped() -> None:
+        stage.engine._kept.clear()
+
+    async with working(spec_of(usurped)) as stage:
+        await stage.enqueue("usurped")
+
+        async def fenced() -> bool:
+            return stage.count("usurped", "fenced") == 1
+
+        await stage.until(fenced)
+    assert "its completion was rejected" in log.getvalue()
+    assert stage.count("usurped", "succeeded") == 0
+
+
+async def test_heartbeats_keep_jobs_and_prove_that_the_worker_consumes() -> None:
+    async def long() -> None:
+        await asyncio.sleep(1.6)
+
+    async with working(spec_of(long), lease=timedelta(seconds=1)) as stage:
+        await stage.enqueue("long")
+        await stage.emptied()
+    assert stage.count("long", "succeeded") == 1
+    assert stage.metrics.value("jobs_rescued_total", {"queue": "work"}) is None
+    assert (stage.metrics.value("worker_heartbeat_timestamp_seconds", {"worker": "w"}) or 0) > 1e9
+
+
+async def test_what_a_vanished_worker_held_is_rescued(log: io.StringIO) -> None:
+    ran: list[int] = []
+
+    async def note() -> None:
+        job = current_job()
+        ran.append(job.attempt if job else 0)
+
+    async with working(spec_of(note), lease=timedelta(seconds=1)) as stage:
+        lease = timedelta(milliseconds=1)
+        await stage.engine.enqueue([NewJob("elsewhere", "note", b"{}", 1)])
+        await stage.engine.claim("elsewhere", limit=1, lease=lease, worker="gone")
+        await stage.came_to("dead")
+    assert stage.metrics.value("jobs_rescued_total", {"queue": "elsewhere"}) == 1
+    (line,) = [line for line in events(log) if "vanished" in line["event"]]
+    assert line["worker_lost"] == "gone"
+
+
+async def test_a_backend_that_is_away_is_waited_for(log: io.StringIO) -> None:
+    ran = asyncio.Event()
+
+    async def note() -> None:
+        ran.set()
+
+    engine = Flaky(down={"claim", "complete", "listen", "heartbeat"})
+    async with working(spec_of(note), engine=engine, lease=timedelta(seconds=1)) as stage:
+        await stage.enqueue("note")
+
+        async def refused(name: str) -> bool:
+            return name in engine.refused
+
+        await stage.until(lambda: refused("claim"))
+        await stage.until(lambda: refused("listen"))
+        engine.down.discard("claim")
+        async with asyncio.timeout(10):
+            await ran.wait()
+        await stage.until(lambda: refused("complete"))
+        await stage.until(lambda: refused("heartbeat"))
+        engine.down.clear()
+        await stage.emptied()
+    assert stage.count("note", "succeeded") == 1
+    assert {"cannot claim jobs", "cannot report outcomes", "cannot renew leases"} <= {
+        line["event"] for line in events(log)
+    }
+
+
+async def test_one_worker_serves_several_queues_each_at_its_own_pace() -> None:
+    ran: list[str] = []
+    gate = asyncio.Event()
+
+    async def stuck() -> None:
+        await gate.wait()
+
+    async def note() -> None:
+        ran.append("note")
+
+    queues = [QueueSpec("slow", concurrency=1), QueueSpec("work")]
+    async with working(spec_of(stuck, queue="slow"), spec_of(note), queues=queues) as stage:
+        await stage.enqueue("stuck", 3, queue="slow")
+        await stage.enqueue("note", 5)
+
+        async def done() -> bool:
+            return len(ran) == 5
+
+        await stage.until(done)
+        gate.set()
+        await stage.emptied()
+
+
+async def test_what_was_taken_ahead_and_waits_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roadworthy.jobs.worker._HELD_AHEAD_AT_MOST", 0.05)
+    gate = asyncio.Event()
+    began = 0
+
+    async def quick() -> None:
+        """Teach the worker that jobs are short."""
+
+    async def stuck() -> None:
+        nonlocal began
+        began += 1
+        await gate.wait()
+
+    async with working(spec_of(quick), spec_of(stuck), concurrency=2) as stage:
+        await stage.enqueue("quick", 50)
+        await stage.emptied()
+        await stage.enqueue("stuck", 30)
+        await stage.came_to(*["running"] * 2, *["ready"] * 28)
+        assert began == 2
+        assert stage.count("stuck", "released") > 0
+        gate.set()
+        await stage.emptied()
+
+
+async def test_cancelling_the_worker_cancels_its_jobs() -> None:
+    cancelled = asyncio.Event()
+
+    async def long() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async with working(spec_of(long)) as stage:
+        await stage.enqueue("long")
+        await stage.came_to("running")
+        stage.task.cancel()
+        await asyncio.wait([stage.task], timeout=5)
+        async with asyncio.timeout(5):
+            await cancelled.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await stage.task
+        stage.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_a_job_that_ignores_its_cancellation_does_not_hold_up_the_stop(
+    monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    monkeypatch.setattr("roadworthy.jobs.worker._AFTER_CANCEL", 0.05)
+    gate = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not gate.is_set():
+            try:
+                await gate.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with working(spec_of(stubborn), grace=0.01) as stage:
+        await stage.enqueue("stubborn")
+        await stage.came_to("running")
+        await stage.ended()
+        gate.set()
+        await asyncio.sleep(0.01)
+    assert "ignored their cancellation" in log.getvalue()
