@@ -226,7 +226,9 @@ class Pool:
         deadline = self._clock() + self._acquire_timeout
 
         async def attempt() -> driver.PooledConnection:
-            return await self._raw.acquire(timeout=max(deadline - self._clock(), 0.001))
+            # Cheaper by a task than the driver's own time-out.
+            async with asyncio.timeout(max(deadline - self._clock(), 0.001)):
+                return await self._raw.acquire()
 
         self._waiting += 1
         try:
