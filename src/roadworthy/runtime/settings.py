@@ -193,5 +193,6 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     for name in sorted(environ):
         if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known:
             close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
-            lines.append(f"{name} is no setting and does nothing" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
+            advice = f"; did you mean {PREFIX}{close[0]}?" if close else ""
+            lines.append(f"{name} is no setting and does nothing{advice}")
     return lines
