@@ -11,8 +11,7 @@
     ├── MigrationError          a migration is missing, changed or failed; nothing of it was kept
     ├── TransactionEnded        a transaction's connection was used after it was over
     ├── InvalidArguments        a job was enqueued with arguments that its function does not take
-    ├── JobNotFound             no job, or no dead job, has that id
-    └── LeaseLost               a job's lease went to somebody else; its completion was rejected
+    └── JobNotFound             no job, or no dead job, has that id
 
 Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
 exit code 2 and prints the message without a traceback.
@@ -79,6 +78,3 @@ class InvalidArguments(RoadworthyError, TypeError):
 class JobNotFound(RoadworthyError, LookupError):
     """No job, or no dead job, has that id."""
 
-
-class LeaseLost(RoadworthyError):
-    """A job's lease went to somebody else; its completion was rejected."""

@@ -26,9 +26,8 @@ from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from roadworthy.binding import Binding
+    from roadworthy.database.driver import Connection, Record
     from roadworthy.database.pool import Pool
     from roadworthy.runtime.settings import Settings
 
@@ -322,19 +321,19 @@ class Database:
         """The pool behind the handle."""
         return self._service.binding(f"database {self.spec.name!r}").pool
 
-    def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection[Any]]:
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """Open a transaction, or a savepoint inside one; it commits unless the block raises."""
         return self.pool.transaction()
 
-    def acquire(self) -> AbstractAsyncContextManager[asyncpg.Connection[Any]]:
+    def acquire(self) -> AbstractAsyncContextManager[Connection]:
         """Borrow a connection outside any transaction."""
         return self.pool.acquire()
 
-    async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+    async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
         """Run a statement and return its rows."""
         return await self.pool.fetch(sql, *arguments)
 
-    async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
+    async def fetchrow(self, sql: str, *arguments: Any) -> Record | None:
         """Run a statement and return its first row, or None."""
         return await self.pool.fetchrow(sql, *arguments)
 
@@ -399,7 +398,7 @@ class EnqueueOptions:
     delay: timedelta | None = None
     run_at: datetime | None = None
     priority: int | None = None
-    connection: asyncpg.Connection[Any] | None = None
+    connection: Connection | None = None
 
 
 class Job(Generic[P]):
@@ -426,7 +425,7 @@ class Job(Generic[P]):
         delay: timedelta | None = None,
         run_at: datetime | None = None,
         priority: int | None = None,
-        connection: asyncpg.Connection[Any] | None = None,
+        connection: Connection | None = None,
     ) -> Job[P]:
         """Return this job with other options for `enqueue`.
 

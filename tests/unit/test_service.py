@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from roadworthy.jobs.memory import MemoryEngine
 
 from roadworthy import DeclarationError, InvalidArguments, NotRunning, Service, days, hours, minutes, seconds
 from roadworthy.binding import Binding
+from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.telemetry.registry import MetricRegistry
 
 
