@@ -80,8 +80,13 @@ class Measuring:
 
     def _bound(self, registry: MetricRegistry, key: tuple[str, str, int]) -> tuple[Child, Child]:
         method, route, status = key
-        requests = registry.bound(HTTP_REQUESTS).labels(method, route, str(status))
-        children = requests, registry.bound(HTTP_REQUEST_DURATION).labels(method, route)
+        requests = registry.bound(HTTP_REQUESTS)
+        # A counter born at 1 shows no increase: the first error of a route would be missed.
+        requests.labels(method, route, "500")
+        children = (
+            requests.labels(method, route, str(status)),
+            registry.bound(HTTP_REQUEST_DURATION).labels(method, route),
+        )
         if len(self._children) < _MOST_CACHED:
             self._children[key] = children
         return children

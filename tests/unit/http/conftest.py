@@ -32,7 +32,7 @@ class Running:
             for family in self.metrics.snapshot().families
             if family.name == "http_requests_total"
             for sample in family.samples
-            if (labels := dict(sample.labels))
+            if sample.value and (labels := dict(sample.labels))
         }
 
 

@@ -96,6 +96,13 @@ async def test_a_background_task_is_no_part_of_the_request(serve: Any) -> None:
     assert seen == [{("GET", "/", "200"): 1}]
 
 
+async def test_a_routes_errors_are_born_at_zero(serve: Any) -> None:
+    async with serve(ok) as running:
+        await running.client.get("/")
+        labels = {"method": "GET", "route": UNMATCHED_ROUTE, "status": "500"}
+        assert running.metrics.value("http_requests_total", labels) == 0
+
+
 async def test_declared_thresholds_are_buckets(serve: Any) -> None:
     service = Service("tested")
     service.slo("fast", objective=0.95, under=seconds(0.2))
