@@ -41,7 +41,7 @@ class Day:
 
 @dataclass(slots=True)
 class Recorder:
-    """Counts searches, and writes the counts in batches while `running`."""
+    """Counts searches, and writes the counts in batches; made by `open`."""
 
     database: Database
     every: timedelta = timedelta(seconds=2)
@@ -76,16 +76,18 @@ class Recorder:
                 counts[1] += without
             raise
 
+    @classmethod
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Write at every interval for the time of an `async with`, and once more at its end."""
-        task = asyncio.create_task(self._flush_forever())
+    async def open(cls, database: Database) -> AsyncIterator[Recorder]:
+        """A recorder that writes at every interval for the time of an `async with`, and once more at its end."""
+        recorder = cls(database)
+        task = asyncio.create_task(recorder._flush_forever())
         try:
-            yield
+            yield recorder
         finally:
             task.cancel()
             await asyncio.wait([task], timeout=5)
-            await self._try_to_flush()
+            await recorder._try_to_flush()
 
     async def _flush_forever(self) -> None:
         while True:

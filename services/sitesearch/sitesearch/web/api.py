@@ -19,7 +19,7 @@ from sitesearch.service import pages
 from sitesearch.sites import export, queries, sites
 from sitesearch.sites.settings import SiteSettings
 from sitesearch.sites.sites import SiteDetail
-from sitesearch.web.context import context
+from sitesearch.web.context import measure, recorder
 from sitesearch.web.forms import refuse_other_sites
 from sitesearch.web.owner import apply_settings, detail_or_404, export_response, progress_or_404
 from sitesearch.web.pages import site_or_404
@@ -280,7 +280,6 @@ async def list_refusals(
 
 @router.get("/sites/{site}/search", tags=["search"])
 async def search(
-    request: Request,
     site: str,
     q: QueryText,
     page: Annotated[int, Query(ge=1, le=find.MOST_PAGES)] = 1,
@@ -293,7 +292,7 @@ async def search(
         found = await find.search(pages, chosen, q, page=page, since=since, exact=exact, now=datetime.now(UTC))
     except TimeoutError as error:
         raise Problem(503, detail="The search took too long; try again.", headers={"retry-after": "2"}) from error
-    context(request).measure(found, record=page == 1)
+    measure(found, record=page == 1)
     return _search_view(found)
 
 
@@ -308,7 +307,7 @@ async def report_search(request: Request, site: str, report: SearchReport) -> No
     """Count a search that was settled on while typing; what is fetched while one types is not counted."""
     refuse_other_sites(request)
     chosen = await site_or_404(site)
-    context(request).recorder.record(chosen.id, report.query, found=report.found)
+    recorder.value.record(chosen.id, report.query, found=report.found)
 
 
 @router.get("/sites/{site}/analytics", tags=["analytics"])

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 
-from fastapi import Request
-
+from roadworthy.http.stack import Stack
 from sitesearch.search.find import Found
-from sitesearch.service import search_seconds, searches
+from sitesearch.service import pages, search_seconds, searches, service
 from sitesearch.sites.queries import Recorder
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Kept on the application's state."""
-
-    recorder: Recorder
-    draining: Callable[[], bool]
-
-    def measure(self, found: Found, *, record: bool) -> None:
-        """Count a search in the metrics, and where a person meant it, in the site's queries."""
-        if not found.query.terms:
-            return
-        searches.inc(has_results="yes" if found.total else "no")
-        search_seconds.observe(found.took.total_seconds())
-        if record:
-            self.recorder.record(found.site.id, found.query.text, found=bool(found.total) and found.corrected is None)
+def _open_recorder() -> AbstractAsyncContextManager[Recorder]:
+    return Recorder.open(pages)
 
 
-def context(request: Request) -> Context:
-    """Return the context of the application that serves a request."""
-    shared: Context = request.app.state.context
-    return shared
+recorder = service.resource(_open_recorder)
+
+
+def draining() -> bool:
+    """Whether the process is on its way out."""
+    installed = service.installed_app
+    return isinstance(installed, Stack) and installed.drain.started
+
+
+def measure(found: Found, *, record: bool) -> None:
+    """Count a search in the metrics and, where a person meant it, in the site's queries."""
+    if not found.query.terms:
+        return
+    searches.inc(has_results="yes" if found.total else "no")
+    search_seconds.observe(found.took.total_seconds())
+    if record:
+        recorder.value.record(found.site.id, found.query.text, found=bool(found.total) and found.corrected is None)

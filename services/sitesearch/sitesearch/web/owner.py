@@ -19,7 +19,7 @@ from sitesearch.sites import export, queries, sites
 from sitesearch.sites.settings import LANGUAGES, SiteSettings
 from sitesearch.sites.sites import SiteDetail
 from sitesearch.web import progress
-from sitesearch.web.context import context
+from sitesearch.web.context import draining
 from sitesearch.web.forms import read_form, site_settings
 from sitesearch.web.pages import documentation_url, since_of
 from sitesearch.web.rendering import render
@@ -180,9 +180,7 @@ async def crawl_events(request: Request, slug: str, crawl: int) -> Response:
     """Follow a crawl over server-sent events."""
     site = await detail_or_404(slug)
     await progress_or_404(site, crawl)
-    events = progress.stream(
-        lambda: crawl_progress.read(pages, crawl), progress_streams, progress.Pace(), context(request).draining
-    )
+    events = progress.stream(lambda: crawl_progress.read(pages, crawl), progress_streams, progress.Pace(), draining)
     return StreamingResponse(
         events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )

@@ -13,7 +13,7 @@ from sitesearch.search.find import Found, Since, Site
 from sitesearch.service import pages
 from sitesearch.sites import sites
 from sitesearch.web import documentation
-from sitesearch.web.context import context
+from sitesearch.web.context import measure
 from sitesearch.web.rendering import query_url, render
 
 router = APIRouter(include_in_schema=False)
@@ -73,7 +73,7 @@ async def search(
     except TimeoutError:
         template = "results_slow.html" if fragment else "search_slow.html"
         return render(template, {"site": chosen, "q": q}, status=503, headers={"retry-after": "2"})
-    context(request).measure(found, record=not fragment and page_of(page) == 1)
+    measure(found, record=not fragment and page_of(page) == 1)
     template = "results.html" if fragment else "search.html"
     return render(template, {"site": chosen, "found": found, "q": q, "exact": bool(exact), **_links(found, exact)})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,9 @@ class Pace:
     longest: timedelta = timedelta(minutes=10)
 
 
-async def stream(read: Read, open_streams: Gauge, pace: Pace, draining: Callable[[], bool]) -> AsyncIterator[str]:
+async def stream(
+    read: Read, open_streams: Gauge, pace: Pace, draining: Callable[[], bool]
+) -> AsyncGenerator[str, None]:
     """Yield server-sent events: `progress` at each change, `end` once the crawl has ended, else comments."""
     open_streams.inc()
     try:

@@ -33,7 +33,8 @@ CROSS JOIN LATERAL (
     FROM generate_series(1, 40) AS k
 ) AS drawn;
 INSERT INTO vocabulary (site_id, word, lexeme, pages)
-SELECT site, 'w' || n || 'x' || md5(n::text), 'w' || n, 1 FROM generate_series(1, 20000) AS n, generate_series(1, 2) AS site;
+SELECT site, 'w' || n || 'x' || md5(n::text), 'w' || n, 1
+FROM generate_series(1, 20000) AS n, generate_series(1, 2) AS site;
 CREATE INDEX documents_words ON documents USING gin (site_id, words);
 CREATE INDEX documents_heading_words ON documents USING gin (site_id, heading_words);
 ALTER TABLE pages ENABLE TRIGGER USER;
@@ -68,7 +69,12 @@ async def test_every_statement_of_a_search_uses_its_index(running: Service) -> N
         (COMMON[0], QUERIES[COMMON[0]], COMMON[1], {"documents_words", "documents_heading_words"}),
         ("resolve_words", QUERIES["resolve_words"], (1, ["w20", "w300"]), {"vocabulary_lexemes"}),
         ("complete_word", QUERIES["complete_word"], (1, "w77", "w78", 40), {"vocabulary_pkey"}),
-        ("similar_words", QUERIES["similar_words"], (1, "w7x7b", ["w7", "w8"]), {"vocabulary_trigrams", "vocabulary_pkey"}),
+        (
+            "similar_words",
+            QUERIES["similar_words"],
+            (1, "w7x7b", ["w7", "w8"]),
+            {"vocabulary_trigrams", "vocabulary_pkey"},
+        ),
         ("word_forms", QUERIES["word_forms"], (1, ["w20", "w300"]), {"vocabulary_lexemes"}),
         ("find_site", QUERIES["find_site"], ("large",), set()),
         ("top_queries", SITES["top_queries"], (1, 30, 20), set()),
@@ -85,7 +91,7 @@ async def test_every_statement_of_a_search_uses_its_index(running: Service) -> N
                 if node["Node Type"] == "Seq Scan" and node["Relation Name"] in {"documents", "vocabulary"}
             ]
             assert not whole, f"{name} (generic={generic}) reads {whole} whole"
-            read = sum(node["Actual Rows"] * node["Actual Loops"] for node in plan if node.get("Relation Name") == "documents")
+            read = sum(
+                node["Actual Rows"] * node["Actual Loops"] for node in plan if node.get("Relation Name") == "documents"
+            )
             assert read <= 8_000, f"{name} (generic={generic}) fetches {read} documents"
-
-
