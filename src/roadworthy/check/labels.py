@@ -45,15 +45,6 @@ def scalar(node: Node) -> bool:
     return False
 
 
-def compared(node: Binary, catalogue: Mapping[str, Series]) -> tuple[Labels, Labels]:
-    """Return the labels that must be equal for series of the left and of the right side to meet."""
-    left, right = carried(node.left, catalogue), carried(node.right, catalogue)
-    if node.matching is None or left is None or right is None:
-        return left, right
-    chosen = frozenset(node.matching)
-    return (left - chosen, right - chosen) if node.ignoring else (left & chosen, right & chosen)
-
-
 def _aggregated(node: Aggregation, catalogue: Mapping[str, Series]) -> Labels:
     inner = carried(node.inner, catalogue)
     if inner is None or node.operator in _KEEPING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.check.labels import carried, compared, scalar
+from roadworthy.check.labels import carried, scalar
 from roadworthy.check.nearest import suggestion
 from roadworthy.check.promql import Aggregation, Binary, Call, Node, Selector
 from roadworthy.check.rule import Problem, Rule
@@ -45,12 +45,15 @@ def never_meets(subject: Subject) -> Iterator[Problem]:
             continue
         if node.matching is not None and not node.ignoring:
             continue
-        left, right = compared(node, subject.catalogue)
-        if left is not None and right is not None and left != right:
+        left, right = carried(node.left, subject.catalogue), carried(node.right, subject.catalogue)
+        if left is None or right is None:
+            continue
+        alone = (left ^ right) - set(node.matching or ())
+        if alone:
             yield Problem.of(
                 alert,
                 f"combines two sides with {node.operator!r} that never meet: only one of them carries "
-                f"{', '.join(sorted(left ^ right))}",
+                f"{', '.join(sorted(alone))}",
                 "aggregate both sides by the same labels, or say which must be equal with on()",
             )
 
