@@ -9,7 +9,7 @@ service = Service("sitesearch", version="1.0.0", owner="search", app="sitesearch
 # What it needs.
 pages = service.database(migrations="migrations")
 crawling = service.queue(
-    "crawling", attempts=5, lease=seconds(60), workers=(1, 10), concurrency=20, target_latency=seconds(30)
+    "crawling", attempts=5, lease=seconds(15), workers=(1, 10), concurrency=20, target_latency=seconds(30)
 )
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(5), workers=(1, 1), target_latency=minutes(5))
 
