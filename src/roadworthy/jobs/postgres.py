@@ -80,6 +80,7 @@ class PostgresEngine:
         self._leases = Session(dsn, pins, name="roadworthy leases", timeout=timeout)
         self._notifier = Notifier(self._notify, interval=notify_interval)
         self._watches: set[asyncio.Task[None]] = set()
+        self._watched: dict[Any, set[str]] = {}
 
     async def close(self) -> None:
         """Send the wake-ups held back and close the engine's own connections; the pool stays open."""
@@ -125,6 +126,11 @@ class PostgresEngine:
         return ids
 
     def _wake_after_commit(self, connection: Any, wanted: set[str]) -> None:
+        watched = self._watched.get(connection)
+        if watched is not None:
+            watched.update(wanted)
+            return
+        self._watched[connection] = wanted
         watch = asyncio.get_running_loop().create_task(self._watch(connection, wanted))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -132,12 +138,15 @@ class PostgresEngine:
     async def _watch(self, connection: Any, wanted: set[str]) -> None:
         """Send the wake-up when the caller's transaction is over: inside it, NOTIFY would serialise all commits."""
         pause, longest, patience = _COMMIT_WATCH
-        # A connection that went back to its pool refuses to answer: its transaction is over, too.
-        with contextlib.suppress(*driver.LOST):
-            while patience > 0 and connection.is_in_transaction():
-                await asyncio.sleep(pause)
-                patience -= pause
-                pause = min(pause * 1.5, longest)
+        try:
+            # A connection that went back to its pool refuses to answer: its transaction is over, too.
+            with contextlib.suppress(*driver.LOST):
+                while patience > 0 and connection.is_in_transaction():
+                    await asyncio.sleep(pause)
+                    patience -= pause
+                    pause = min(pause * 1.5, longest)
+        finally:
+            del self._watched[connection]
         self._notifier.wake(wanted)
 
     async def _notify(self, queues: list[str]) -> None:

@@ -21,7 +21,7 @@ from contextvars import Context, copy_context
 from datetime import timedelta
 from typing import TypeVar
 
-from roadworthy.errors import DatabaseUnavailable
+from roadworthy.errors import DatabaseUnavailable, DeclarationError
 from roadworthy.jobs.current import CURRENT
 from roadworthy.jobs.engine import Bury, ClaimedJob, Done, Engine, Failure, Outcome, Release, Retry
 from roadworthy.jobs.failure import failure_of
@@ -40,6 +40,7 @@ log = get_logger(__name__)
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 _HELD_AHEAD_AT_MOST = 1.0
+_LAST_CLAIM_AT_MOST = 5.0
 _AFTER_CANCEL = 5.0
 _REPORT_AT_MOST = 10.0
 _LARGEST_REPORT = 1000
@@ -65,6 +66,8 @@ class Worker:
 
         `clock` counts seconds monotonically, `wall_clock` is Unix time (for one gauge), `jitter` draws from 0 up to 1.
         """
+        if not queues:
+            raise DeclarationError(f"worker {name!r} was given no queue; declare one with service.queue()")
         self.name = name
         self._engine = engine
         self._jobs = {spec.name: spec for spec in jobs}
@@ -98,7 +101,7 @@ class Worker:
                 await stop.wait()
                 self._stopping = True
                 self._wake_all()
-                await asyncio.wait(claiming)
+                await self._end_claims(claiming)
                 await self._drain(grace)
             finally:
                 for task in (*serving, *self._tasks):
@@ -131,6 +134,12 @@ class Worker:
             lane.exhausted = len(jobs) < wanted
             if lane.exhausted:
                 await self._wait(lane, self._poll)
+
+    async def _end_claims(self, claiming: Sequence[asyncio.Task[None]]) -> None:
+        """Let claims on their way arrive, so that their jobs are returned now, not when their leases run out."""
+        _, late = await asyncio.wait(claiming, timeout=_LAST_CLAIM_AT_MOST)
+        for task in late:
+            task.cancel()
 
     async def _wait(self, lane: Lane, longest: float) -> None:
         with contextlib.suppress(TimeoutError):

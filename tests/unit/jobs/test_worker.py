@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from roadworthy.errors import DatabaseUnavailable
+from roadworthy.errors import DatabaseUnavailable, DeclarationError
 from roadworthy.jobs.arguments import Arguments
 from roadworthy.jobs.current import current_job
 from roadworthy.jobs.engine import ClaimedJob, NewJob, Outcome
@@ -516,3 +516,24 @@ async def test_a_job_that_ignores_its_cancellation_does_not_hold_up_the_stop(
         gate.set()
         await asyncio.sleep(0.01)
     assert "ignored their cancellation" in log.getvalue()
+
+
+def test_a_worker_without_a_queue_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="was given no queue"):
+        Worker(MemoryEngine(), [], [], name="idle", metrics=MetricRegistry(CATALOGUE))
+
+
+async def test_a_claim_that_never_answers_does_not_hold_up_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roadworthy.jobs.worker._LAST_CLAIM_AT_MOST", 0.05)
+    asked = asyncio.Event()
+
+    class Silent(Flaky):
+        async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+            asked.set()
+            await asyncio.sleep(3600)
+            return []
+
+    async with working(engine=Silent()) as stage:
+        async with asyncio.timeout(5):
+            await asked.wait()
+        await stage.ended(5)
