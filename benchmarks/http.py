@@ -166,7 +166,7 @@ def main() -> None:
         "FastAPI": variants(fastapi),
         "FastAPI of 200 routes": variants(lambda: fastapi(other_routes=199)),
     }
-    rounds, requests = (20, 200) if options.quick else (120, 200)
+    rounds, requests = (20, 200) if options.quick else (60, 200)
     asyncio.run(_measure(report, rounds=rounds, requests=requests, kinds=kinds))
     if not options.quick and shutil.which("wrk"):
         _under_load(report, rounds=3, seconds=4)
