@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 from pathlib import Path
@@ -48,6 +49,8 @@ async def test_a_killed_process_is_started_again_and_what_it_counted_stays(tmp_p
         assert int(await run.get("/")) != web
         assert await run.metric("visits_total") == 9
         assert (await run.health())["status"] == "pass"
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.ended() == 0
 
 
 async def test_sigterm_to_one_process_replaces_it(tmp_path: Path, dsn: str) -> None:
@@ -82,7 +85,8 @@ async def test_the_whole_tree_is_killed_and_started_again(tmp_path: Path) -> Non
         await run.get("/enqueue/wait/0.2")
         tree = run.tree()
         for one in tree:
-            one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         await gone(tree)
     async with launched(tmp_path, "run", TARGET) as run:
         await run.said("^ready")
@@ -107,13 +111,15 @@ async def test_a_killed_postgresql_comes_back_under_running_processes(tmp_path: 
         await jobs_done(run, 1)
         assert (await run.status("web-1"))["pid"] == web["pid"]
         assert (await run.status("worker-work-1"))["pid"] == worker["pid"]
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.ended() == 0
 
 
 async def test_one_signal_lets_requests_and_jobs_finish(tmp_path: Path) -> None:
     async with launched(tmp_path, "run", TARGET) as run:
-        await run.get("/enqueue/wait/1")
+        await run.get("/enqueue/wait/6")
+        request = asyncio.create_task(run.get("/wait/6"))
         await jobs_running(run, 1)
-        request = asyncio.create_task(run.get("/wait/1"))
         await until(lambda: counted(run, "http_requests_in_progress", 1), "the request is under way")
         tree = run.tree()
         run.process.send_signal(signal.SIGTERM)

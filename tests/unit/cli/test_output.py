@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from datetime import UTC, datetime
 
@@ -9,11 +10,10 @@ import pytest
 from roadworthy.cli import output
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(output.shutil, "get_terminal_size", lambda: os.terminal_size((30, 24)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((30, 24)))
 
 
 def test_a_table_is_aligned_and_whole_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,16 +25,18 @@ def test_a_table_is_aligned_and_whole_where_nobody_watches(capsys: pytest.Captur
     ]
 
 
-@pytest.mark.usefixtures("terminal")
-def test_a_terminal_gets_its_width_and_bold(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_its_width_and_bold(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_a_terminal(monkeypatch)
     output.print_table(("NAME", "WHAT"), [("a", "x" * 40)])
     header, row = capsys.readouterr().out.splitlines()
     assert header == "\x1b[1mNAME  WHAT\x1b[0m"
     assert row == f"a     {'x' * 23}…"
 
 
-@pytest.mark.usefixtures("terminal")
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_terminal(monkeypatch)
     assert output.styled("no", "red") == "\x1b[31mno\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     assert output.styled("no", "red") == "no"
