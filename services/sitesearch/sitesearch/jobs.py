@@ -1,11 +1,20 @@
-"""Every job of the service but those of a crawl, for `service.py` to import once its handles stand."""
+"""The jobs of the service but a crawl's, and what its processes hold open, for `service.py` to import last."""
 
 from __future__ import annotations
 
-from roadworthy import minutes
+from contextlib import AbstractAsyncContextManager
 
+from roadworthy import minutes
 from sitesearch.search import vocabulary
-from sitesearch.service import pages, upkeep
+from sitesearch.service import pages, service, upkeep
+from sitesearch.sites.queries import Recorder
+
+
+def _open_recorder() -> AbstractAsyncContextManager[Recorder]:
+    return Recorder.open(pages)
+
+
+recorder = service.resource(_open_recorder)
 
 
 @upkeep.job(unique="{site_id}", timeout=minutes(10))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from roadworthy.http.problems import Problem
 from sitesearch.crawl import progress as crawl_progress
 from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
+from sitesearch.jobs import recorder
 from sitesearch.search import find
 from sitesearch.search.find import Found, Since
 from sitesearch.search.query import LONGEST_QUERY
@@ -19,7 +20,7 @@ from sitesearch.service import pages
 from sitesearch.sites import export, queries, sites
 from sitesearch.sites.settings import SiteSettings
 from sitesearch.sites.sites import SiteDetail
-from sitesearch.web.context import measure, recorder
+from sitesearch.web.context import measure
 from sitesearch.web.forms import refuse_other_sites
 from sitesearch.web.owner import apply_settings, detail_or_404, export_response, progress_or_404
 from sitesearch.web.pages import site_or_404

@@ -1,20 +1,11 @@
-"""What the handlers share: the recorder of queries, and how to know that the process drains."""
+"""What the handlers share: how a search is counted, and how to know that the process drains."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-
 from roadworthy.http.stack import Stack
+from sitesearch.jobs import recorder
 from sitesearch.search.find import Found
-from sitesearch.service import pages, search_seconds, searches, service
-from sitesearch.sites.queries import Recorder
-
-
-def _open_recorder() -> AbstractAsyncContextManager[Recorder]:
-    return Recorder.open(pages)
-
-
-recorder = service.resource(_open_recorder)
+from sitesearch.service import search_seconds, searches, service
 
 
 def draining() -> bool:

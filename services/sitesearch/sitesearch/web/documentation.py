@@ -57,9 +57,12 @@ def _title(text: str, fallback: str) -> str:
 def _render(markdown: MarkdownIt, text: str) -> str:
     tokens = markdown.parse(text)
     for token in tokens:
+        if token.type == "table_open":
+            token.attrSet("tabindex", "0")
         for child in token.children or ():
             href = child.attrs.get("href")
             if isinstance(href, str) and "://" not in href and (match := _LINK.fullmatch(href)):
                 child.attrs["href"] = (match["path"] or "./") + (match["fragment"] or "")
     html: str = markdown.renderer.render(tokens, markdown.options, {})
-    return html
+    # What scrolls sideways must be within reach of the keyboard.
+    return html.replace("<pre>", '<pre tabindex="0">')

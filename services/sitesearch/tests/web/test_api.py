@@ -9,10 +9,10 @@ import json
 import httpx
 import pytest
 
+from sitesearch.jobs import recorder
 from sitesearch.search.find import Site
 from sitesearch.service import pages
 from sitesearch.sites.export import inert
-from sitesearch.web.context import recorder
 
 API = "/api/v1/sites"
 

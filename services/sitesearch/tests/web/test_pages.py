@@ -160,7 +160,8 @@ async def test_the_documentation_is_served_and_linked(client: httpx.AsyncClient)
     assert "/documentation/site-search" in listed.text
     guide = await client.get("/documentation/site-search")
     assert "<h1>Site Search</h1>" in guide.text
-    assert "<table>" in guide.text
+    assert '<table tabindex="0">' in guide.text
+    assert '<pre tabindex="0">' in guide.text
 
 
 async def test_static_files_are_kept_where_their_address_names_their_version(client: httpx.AsyncClient) -> None:
