@@ -351,7 +351,8 @@ def _is_binary(body: bytearray) -> bool:
     head = bytes(body[:1024])
     if head.startswith(_SIGNATURES):
         return True
-    return not head.startswith(_UTF16_MARKS) and head.count(0) > len(head) // 100
+    # A few stray NULs are a fault of a page's author; more are no text.
+    return not head.startswith(_UTF16_MARKS) and head.count(0) > 3 + len(head) // 100
 
 
 def _retry_after(headers: CIMultiDictProxy[str]) -> timedelta | None:
