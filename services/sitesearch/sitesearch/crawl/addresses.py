@@ -10,7 +10,7 @@ import fnmatch
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -35,6 +35,7 @@ _DROPPED_PARAMETER = re.compile(
     r"|_ga|_gl|_hsenc|_hsmi|jsessionid|phpsessid|aspsessionid\w*|sessionid|session_id|cfid|cftoken)",
     re.IGNORECASE,
 )
+_PLAIN_REFERENCE = re.compile(r"[A-Za-z0-9_~./-]+")
 _DIGITS = re.compile(r"\d+")
 _LONG_HEXADECIMAL = re.compile(r"(?<![0-9a-z])(?=[a-f]*\d)[0-9a-f]{8,}(?![0-9a-z])", re.IGNORECASE)
 _PARAMETER_VALUE = re.compile(r"=[^&]*")
@@ -176,15 +177,30 @@ class Scope:
         return not self.include or self.include.match(address)
 
 
-def links(raw: Sequence[str], base: str) -> list[str]:
+def links(raw: Iterable[str], base: str) -> list[str]:
     """The normalised http(s) addresses among `raw`, sorted, each once; what is no address is left out."""
     found: set[str] = set()
+    root, directory = _place(base)
     for reference in {link.partition("#")[0] for link in raw}:
         try:
-            found.add(normalise(reference, base))
+            if root and _PLAIN_REFERENCE.fullmatch(reference) and "//" not in reference:
+                # Most links of most pages, at a tenth of the cost.
+                path = reference if reference.startswith("/") else directory + reference
+                address = root + _without_dot_segments(path)
+                found.add(address if len(address) <= LONGEST_ADDRESS else normalise(reference, base))
+            else:
+                found.add(normalise(reference, base))
         except BadAddress:
             continue
     return sorted(found)
+
+
+def _place(base: str) -> tuple[str, str]:
+    """The origin of a normalised address, and its path to the last slash; nothing where joining is not plain."""
+    parts = urlsplit(base)
+    if not base or "//" in parts.path:
+        return "", ""
+    return f"{parts.scheme}://{parts.netloc}", parts.path[: parts.path.rfind("/") + 1]
 
 
 def _site_host(address: str) -> tuple[str, int]:

@@ -202,7 +202,7 @@ def _links(tree: LexborHTMLParser, base: str) -> tuple[list[str], int]:
         reference = (attributes.get("href") or "").partition("#")[0]
         if reference and "nofollow" not in (attributes.get("rel") or "").lower():
             raw.add(reference)
-    found = addresses.links(list(raw), base)
+    found = addresses.links(raw, base)
     return found[:MOST_LINKS], max(0, len(found) - MOST_LINKS)
 
 

@@ -170,3 +170,13 @@ def test_origin_and_port() -> None:
     assert addresses.origin("https://example.org/a?b") == "https://example.org"
     assert addresses.host_and_port("https://example.org/a") == ("example.org", 443)
     assert addresses.host_and_port("http://[::1]:81/") == ("::1", 81)
+
+
+@given(st.text(alphabet="ab/.-~_", min_size=1, max_size=12), st.text(alphabet="ab/.", max_size=8))
+def test_plain_references_take_a_short_way_to_the_same_address(reference: str, path: str) -> None:
+    base = normalise(f"http://h/{path}")
+    try:
+        expected = [normalise(reference, base)]
+    except BadAddress:
+        expected = []
+    assert addresses.links([reference], base) == expected
