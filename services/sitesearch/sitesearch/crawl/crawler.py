@@ -16,7 +16,7 @@ from roadworthy.database.queries import load
 from roadworthy.service import Database
 from sitesearch.crawl import charset, extract, robots, sitemap
 from sitesearch.crawl.extract import Extracted, Selectors
-from sitesearch.crawl.fetch import Fetcher, Limits
+from sitesearch.crawl.fetch import CONTACT_VARIABLE, Fetcher, Limits
 from sitesearch.crawl.guard import Guard
 from sitesearch.crawl.outcomes import Fetched
 from sitesearch.crawl.robots import Robots, RobotsFile
@@ -44,8 +44,9 @@ class Crawler:
     @classmethod
     @asynccontextmanager
     async def open(cls, guard: Guard | None = None, limits: Limits | None = None) -> AsyncIterator[Crawler]:
-        """A crawler for the time of an `async with`; the guard is the environment's by default."""
-        async with Fetcher.open(guard or Guard.load(os.environ), limits) as fetcher:
+        """A crawler for the time of an `async with`; guard and contact are the environment's by default."""
+        contact = os.environ.get(CONTACT_VARIABLE, "")
+        async with Fetcher.open(guard or Guard.load(os.environ), limits, contact=contact) as fetcher:
             # One thread: parsed trees are many times their page, and two would only share the interpreter.
             threads = ThreadPoolExecutor(1, thread_name_prefix="extract")
             try:

@@ -22,7 +22,7 @@ from sitesearch.crawl import addresses
 from sitesearch.crawl.guard import Forbidden, Guard
 from sitesearch.crawl.outcomes import Failed, Fetched, NotModified, Reason, Redirected, Refused, Result
 
-USER_AGENT = "sitesearch/1.0 (+https://github.com/roadworthy/sitesearch; site search crawler)"
+CONTACT_VARIABLE = "SITESEARCH_CONTACT"
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/plain"})
 SITEMAP_TYPES = frozenset(
     {"application/xml", "text/xml", "text/plain", "application/gzip", "application/x-gzip", "application/octet-stream"}
@@ -93,10 +93,11 @@ class Fetcher:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, guard: Guard, limits: Limits | None = None, *, user_agent: str = USER_AGENT
-    ) -> AsyncIterator[Fetcher]:
-        """A fetcher for the time of an `async with`."""
+    async def open(cls, guard: Guard, limits: Limits | None = None, *, contact: str = "") -> AsyncIterator[Fetcher]:
+        """A fetcher for the time of an `async with`.
+
+        `contact` is a page or address that tells site owners whose crawler this is; it goes into the user agent.
+        """
         limits = limits or Limits()
         connector = aiohttp.TCPConnector(
             resolver=_GuardedResolver(guard), limit=256, limit_per_host=16, ttl_dns_cache=30, keepalive_timeout=15
@@ -104,7 +105,7 @@ class Fetcher:
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"},
+            headers={"User-Agent": _user_agent(contact), "Accept-Encoding": "gzip, deflate"},
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=limits.total, sock_connect=limits.connect, sock_read=limits.read
             ),
@@ -345,6 +346,11 @@ class _Decoder:
             if self._inflate.eof and self._inflate.unused_data:
                 chunk = self._inflate.unused_data
                 self._inflate = zlib.decompressobj(47)
+
+
+def _user_agent(contact: str) -> str:
+    printable = "".join(character for character in contact if " " < character < "\x7f" and character not in "()")
+    return f"sitesearch/1.0 (+{printable[:200]})" if printable else "sitesearch/1.0"
 
 
 def _is_binary(body: bytearray) -> bool:

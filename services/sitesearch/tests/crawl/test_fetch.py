@@ -38,8 +38,15 @@ async def test_a_page_is_fetched_politely_named() -> None:
     assert result == Fetched(
         f"{site.url}/a", b"hello", "text/html", "ISO-8859-5", '"1"', headers["Last-Modified"], "noindex", 5
     )
-    assert "+http" in site.requests[0].headers["user-agent"]
+    assert site.requests[0].headers["user-agent"] == "sitesearch/1.0"
     assert site.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+async def test_the_user_agent_tells_whom_to_ask() -> None:
+    guard = Guard(frozenset({("127.0.0.1", None)}))
+    async with serving(Site()) as site, Fetcher.open(guard, contact="https://example.org/crawler\r\n") as fetcher:
+        await fetcher.fetch(f"{site.url}/")
+    assert site.requests[0].headers["user-agent"] == "sitesearch/1.0 (+https://example.org/crawler)"
 
 
 async def test_a_conditional_request_is_answered_not_modified() -> None:
