@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from roadworthy import minutes
 from sitesearch.search import vocabulary
 from sitesearch.service import pages, service, upkeep
+from sitesearch.sites import queries
 from sitesearch.sites.queries import Recorder
 
 
@@ -35,3 +36,9 @@ async def refresh_stale_vocabularies() -> None:
     """Count the words of sites that are being crawled, or whose crawl ended without asking for it."""
     for site in await vocabulary.stale_sites(pages):
         await refresh_vocabulary.enqueue(site_id=site)
+
+
+@upkeep.job(cron="17 3 * * *", timeout=minutes(5))
+async def forget_old_queries() -> None:
+    """Forget what was searched for long ago."""
+    await queries.forget_old(pages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import groupby
 from string import ascii_lowercase
 
 SHORT = 6
@@ -55,7 +56,8 @@ def correct(word: str, pages: int, neighbours: Iterable[tuple[str, int]]) -> str
     """Return the word that `word`, found on `pages` pages, was likely meant to be, or None.
 
     `neighbours` are words that the site has with their number of pages. A mistake weighs as much as a factor of 20 in
-    pages, another first letter a factor of 5: people rarely mistype the first.
+    pages, another first letter a factor of 5: people rarely mistype the first. A letter once instead of twice, or twice
+    instead of once, is no more than half a mistake.
     """
     most = tolerance(word)
     best: tuple[float, str] | None = None
@@ -65,7 +67,13 @@ def correct(word: str, pages: int, neighbours: Iterable[tuple[str, int]]) -> str
         mistakes = distance(word, neighbour)
         if mistakes > most:
             continue
-        score = math.log(on_pages) - mistakes * math.log(20) - (neighbour[0] != word[0]) * math.log(5)
+        weight = mistakes / 2 if _squeezed(neighbour) == _squeezed(word) else mistakes
+        score = math.log(on_pages) - weight * math.log(20) - (neighbour[0] != word[0]) * math.log(5)
         if best is None or (score, neighbour) > best:
             best = (score, neighbour)
     return best[1] if best else None
+
+
+def _squeezed(word: str) -> str:
+    """Return `word` with each letter that is doubled once."""
+    return "".join(letter for letter, _ in groupby(word))

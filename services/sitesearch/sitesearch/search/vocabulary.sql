@@ -1,7 +1,9 @@
 -- name: stale_sites
--- Sites whose pages have changed since their words were counted.
+-- Sites that are being crawled, or whose last crawl ended after their words were counted.
 SELECT s.id FROM sites s
-WHERE EXISTS (SELECT FROM pages p WHERE p.site_id = s.id AND p.fetched_at > coalesce(s.vocabulary_at, '-infinity'));
+WHERE EXISTS (
+    SELECT FROM crawls c
+    WHERE c.site_id = s.id AND (c.state = 'running' OR c.finished_at > coalesce(s.vocabulary_at, '-infinity')));
 
 -- name: lock_site
 SELECT id FROM sites WHERE id = $1 FOR NO KEY UPDATE;

@@ -116,3 +116,8 @@ async def in_vain(database: Database, site: int, days: int, limit: int = 20) -> 
 async def by_day(database: Database, site: int, days: int) -> list[Day]:
     """Return the searches of each of the last days, today's last."""
     return [Day(**dict(row)) for row in await database.fetch(QUERIES["queries_by_day"], site, days)]
+
+
+async def forget_old(database: Database) -> None:
+    """Forget the counts of more than 400 days ago: a year can still be compared with the one before."""
+    await database.execute(QUERIES["forget_queries"])

@@ -1,6 +1,6 @@
 -- name: list_sites
 SELECT s.id, s.slug, s.name, s.start_url,
-       (SELECT count(*) FROM documents d WHERE d.site_id = s.id) AS pages,
+       (SELECT count(*) FROM pages p WHERE p.site_id = s.id) AS pages,
        c.id AS crawl_id, c.state, c.started_at, c.finished_at
 FROM sites s
 LEFT JOIN LATERAL (SELECT * FROM crawls WHERE site_id = s.id ORDER BY id DESC LIMIT 1) c ON true
@@ -8,7 +8,7 @@ ORDER BY lower(s.name), s.id LIMIT $1;
 
 -- name: get_site
 SELECT s.*, (extract(epoch FROM s.recrawl_every) / 3600)::integer AS recrawl_hours,
-       (SELECT count(*) FROM documents d WHERE d.site_id = s.id) AS pages
+       (SELECT count(*) FROM pages p WHERE p.site_id = s.id) AS pages
 FROM sites s WHERE slug = $1;
 
 -- name: add_site

@@ -43,6 +43,10 @@ def test_fewer_mistakes_outweigh_more_pages() -> None:
     assert correct("gathr", 0, [("gather", 10), ("father", 150)]) == "gather"
 
 
+def test_a_doubled_letter_is_the_slightest_mistake() -> None:
+    assert correct("leter", 0, [("later", 20), ("letter", 9)]) == "letter"
+
+
 def test_a_word_that_is_there_is_doubted_only_against_a_far_commoner_one() -> None:
     assert correct("comp", 10, [("come", 150)]) is None
     assert correct("comp", 1, [("come", 150)]) == "come"
