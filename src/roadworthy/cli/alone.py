@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from roadworthy.cli.arguments import target
 from roadworthy.cli.exits import DONE, NO
+from roadworthy.cli.output import say
 from roadworthy.runtime import loop
 from roadworthy.runtime.settings import Settings
 from roadworthy.runtime.target import Target
@@ -26,8 +27,3 @@ def run_alone(options: argparse.Namespace, role: Callable[[Target, Settings, Say
         return await role(found, settings, say)
 
     loop.leave(DONE if loop.run(main()) else NO)
-
-
-def say(line: str) -> None:
-    """Print a line for people, at once."""
-    print(line, flush=True)

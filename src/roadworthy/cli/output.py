@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -13,6 +14,12 @@ import msgspec
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _GAP = "  "
 _NARROWEST = 8
+
+
+def say(line: str) -> None:
+    """Print a line for people at once; a service goes on when nobody reads it any more."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, flush=True)
 
 
 def print_json(document: Any) -> None:

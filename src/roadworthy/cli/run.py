@@ -9,6 +9,7 @@ from typing import Any
 
 from roadworthy.cli.arguments import add_target, command, positive, target
 from roadworthy.cli.exits import DONE, NO
+from roadworthy.cli.output import say
 
 
 def add(commands: Any) -> None:
@@ -43,8 +44,3 @@ def run(options: argparse.Namespace) -> int:
     found = target(options)
     clean = asyncio.run(run_service(found, settings, web=options.web, say=say))
     leave(DONE if clean else NO)
-
-
-def say(line: str) -> None:
-    """Print a line for people, at once."""
-    print(line, flush=True)

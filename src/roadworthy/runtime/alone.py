@@ -24,9 +24,12 @@ from roadworthy.runtime.settings import Settings
 from roadworthy.runtime.signals import Stop, stopping
 from roadworthy.runtime.target import Target, application
 from roadworthy.runtime.web import serving
+from roadworthy.telemetry.logging import get_logger
 
 Say = Callable[[str], None]
 Play = Callable[[Binding, Stop, roles.Changed], Awaitable[None]]
+
+_log = get_logger(__name__)
 
 _OPERATIONS_GRACE = timedelta(seconds=1)
 
@@ -91,6 +94,8 @@ async def schedule(target: Target, settings: Settings, say: Say) -> bool:
 async def _alone(target: Target, settings: Settings, name: str, what: str, play: Play, say: Say) -> bool:
     service = target.service
     spec = service.spec
+    for warning in settings.warnings:
+        _log.warning(warning)
     state: ProcessState = "starting"
 
     async def changed(now: ProcessState) -> None:

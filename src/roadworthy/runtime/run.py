@@ -51,6 +51,8 @@ async def run(target: Target, settings: Settings, *, web: int, say: Say) -> bool
         AlreadyRunning: another process owns the data directory.
         DatabaseUnavailable, MigrationError: as their names say.
     """
+    for warning in settings.warnings:
+        _log.warning(warning)
     has_app = application(target) is not None
     with ExitStack() as sockets, stopping() as stop:
         public = None

@@ -30,10 +30,12 @@ def stopping() -> Iterator[Stop]:
     """Receive the signals within a `with`, in the main thread of a running event loop."""
     stop = Stop()
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
+    # `nohup` has the end of the terminal ignored, and means it.
+    heeded = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    for number in heeded:
         loop.add_signal_handler(number, stop.signal)
     try:
         yield stop
     finally:
-        for number in _SIGNALS:
+        for number in heeded:
             loop.remove_signal_handler(number)

@@ -17,3 +17,12 @@ async def test_the_first_signal_asks_and_the_second_forces() -> None:
         async with asyncio.timeout(10):
             await stop.forced.wait()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+async def test_under_nohup_the_end_of_the_terminal_is_no_end() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
