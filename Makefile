@@ -12,9 +12,7 @@ help: ## Show what there is to make
 
 run: .venv ## Start Site Search with its own documentation as the first site to index
 	@echo "Starting Site Search (Ctrl-C stops everything it started)"
-	@port="$${ROADWORTHY_PORT:-8000}"; \
-	export SITESEARCH_ALLOW_HOSTS="127.0.0.1:$$port,localhost:$$port$${SITESEARCH_ALLOW_HOSTS:+,$$SITESEARCH_ALLOW_HOSTS}"; \
-	PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/roadworthy run sitesearch.service:service
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/roadworthy run sitesearch.service:service
 
 test: .venv ## Run every test that this machine has the programs for, and say which it has not
 	@echo "Running the tests with branch coverage; 90 % of src/ is the least"

@@ -54,11 +54,16 @@ class Guard:
     def load(cls, environ: Mapping[str, str]) -> Guard:
         """From SITESEARCH_ALLOW_HOSTS: hosts or host:port pairs, separated by commas.
 
+        This service's own port is exempt too: its documentation is the first site that people index, and what it
+        serves there it serves to everybody.
+
         Raises:
             ValueError: an entry that is neither.
         """
         entries = (entry.strip() for entry in environ.get(ALLOW_VARIABLE, "").split(","))
-        return cls(frozenset(_allowed(entry) for entry in entries if entry))
+        own = environ.get("ROADWORTHY_PORT") or "8000"
+        itself = {(host, int(own)) for host in ("127.0.0.1", "localhost")}
+        return cls(frozenset({_allowed(entry) for entry in entries if entry} | itself))
 
     def exempt(self, host: str, port: int) -> bool:
         """Whether the operator named this host, on this port or on all."""

@@ -71,13 +71,20 @@ def test_web_ports_and_names_pass_until_they_are_resolved() -> None:
 
 def test_the_operator_exempts_hosts() -> None:
     guard = Guard.load({"SITESEARCH_ALLOW_HOSTS": " localhost , 127.0.0.1:8001,[::1]:8002, ::2 "})
-    assert guard.allowed == {("localhost", None), ("127.0.0.1", 8001), ("::1", 8002), ("::2", None)}
+    assert guard.allowed > {("localhost", None), ("127.0.0.1", 8001), ("::1", 8002), ("::2", None)}
     guard.vet_target("127.0.0.1", 8001)
     guard.vet_target("LOCALHOST", 22)
     assert guard.vet_resolved("localhost", 9, ["127.0.0.1"]) == ["127.0.0.1"]
     with pytest.raises(Forbidden):
         guard.vet_target("127.0.0.1", 8002)
-    assert Guard.load({}).allowed == frozenset()
+
+
+def test_the_service_itself_is_exempt_and_nothing_beside_it() -> None:
+    assert Guard.load({}).allowed == {("127.0.0.1", 8000), ("localhost", 8000)}
+    guard = Guard.load({"ROADWORTHY_PORT": "8123"})
+    guard.vet_target("127.0.0.1", 8123)
+    with pytest.raises(Forbidden):
+        guard.vet_target("127.0.0.1", 9100)
 
 
 @pytest.mark.parametrize("entry", ["host:port", "host:0", "host:70000", ":80", "[]:80"])
