@@ -62,7 +62,7 @@ class PostgresEngine:
         dsn: str,
         *,
         metrics: MetricRegistry | None = None,
-        notify_interval: timedelta = timedelta(milliseconds=50),
+        notify_interval: timedelta = timedelta(milliseconds=10),
         timeout: timedelta = timedelta(seconds=30),
     ) -> None:
         """`dsn` reaches the database of `pool`. `metrics` counts what is enqueued.
