@@ -43,9 +43,7 @@ class Report:
     def add(self, measure: str, subject: str, value: float, *, unit: str, better: Better) -> None:
         """Add one sample; the row's value is the median of all that were added."""
         if self._units.setdefault(measure, (unit, better)) != (unit, better):
-            raise ValueError(
-                f"{measure!r} was measured in {self._units[measure]} before, not in {(unit, better)}"
-            )
+            raise ValueError(f"{measure!r} was measured in {self._units[measure]} before, not in {(unit, better)}")
         self._samples.setdefault((measure, subject), []).append(value)
 
     def rows(self) -> list[Row]:

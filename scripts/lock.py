@@ -39,8 +39,17 @@ def lock(target: Path, groups: tuple[str, ...], bound_by: Path | None = None) ->
         source.write_text("\n".join(lines) + "\n")
         print(f"resolving {len(lines)} requirements into {target.relative_to(ROOT)}", flush=True)  # noqa: T201
         options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate", "--quiet"]
-        options += ["--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links", "--output-file", str(target)]
-        subprocess.run([sys.executable, "-m", "piptools", "compile", *options, str(source)], check=True)
+        options += [
+            "--no-emit-index-url",
+            "--no-emit-trusted-host",
+            "--no-emit-find-links",
+            "--output-file",
+            str(target),
+        ]
+        subprocess.run(
+            [sys.executable, "-m", "piptools", "compile", *options, "--output-file", str(target), str(source)],
+            check=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Declare what a service needs and promises; run it hardened, with everything operations needs derived from it."""
 
 from roadworthy._version import __version__
+from roadworthy.database.queries import load_queries
 from roadworthy.duration import days, hours, minutes, seconds
 from roadworthy.errors import (
     AlreadyRunning,
@@ -15,6 +16,7 @@ from roadworthy.errors import (
     SettingError,
     TransactionEnded,
 )
+from roadworthy.jobs.current import current_job
 from roadworthy.jobs.spec import Backoff
 from roadworthy.service import Counter, Database, Gauge, Histogram, Job, Queue, Resource, Service, ServiceSpec
 
@@ -41,8 +43,10 @@ __all__ = [
     "SettingError",
     "TransactionEnded",
     "__version__",
+    "current_job",
     "days",
     "hours",
+    "load_queries",
     "minutes",
     "seconds",
 ]

@@ -77,4 +77,3 @@ class InvalidArguments(RoadworthyError, TypeError):
 
 class JobNotFound(RoadworthyError, LookupError):
     """No job, or no dead job, has that id."""
-

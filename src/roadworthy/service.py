@@ -64,12 +64,21 @@ class ServiceSpec:
 
 @dataclass(slots=True)
 class _Declared:
-    """What has been declared so far, in order."""
+    """What has been declared so far, in order; once `closed`, a declaration would never take effect, and is refused."""
 
     specs: dict[tuple[str, str], Any] = field(default_factory=dict)
     places: dict[tuple[str, str], str] = field(default_factory=dict)
+    closed: bool = False
+
+    def check_open(self, what: str) -> None:
+        if self.closed:
+            raise DeclarationError(
+                f"{_declaring_place()}: {what} is declared while the service runs; declare it in a module that is "
+                "imported before, such as the one that makes the Service"
+            )
 
     def add(self, kind: str, spec: Any) -> None:
+        self.check_open(f"{kind} {spec.name!r}")
         key = (kind, spec.name)
         place = _declaring_place()
         if key in self.places:
@@ -265,6 +274,7 @@ class Service:
         `open` makes its async context manager, as for a pool of HTTP connections; the handle's `value` is what that
         yields.
         """
+        self._declared.check_open(f"resource {open.__name__!r}")
         resource = Resource(self, open)
         self._resources.append(resource)
         return resource
@@ -287,6 +297,11 @@ class Service:
         """Whether the service's handles can be used now."""
         return self._binding is not None
 
+    @property
+    def draining(self) -> bool:
+        """Whether the process that serves requests is on its way out, so that a long stream should end itself."""
+        return bool(getattr(self.installed_app, "draining", False))
+
     def binding(self, handle: str) -> Binding:
         """Return what the handles are bound to, or raise `NotRunning` naming `handle`."""
         if self._binding is None:
@@ -299,6 +314,7 @@ class Service:
         if self._binding is not None:
             raise DeclarationError(f"service {self.name!r} is already running in this process; run it once at a time")
         self._binding = binding
+        self._declared.closed = True
         try:
             async with AsyncExitStack() as stack:
                 for resource in self._resources:
@@ -306,6 +322,7 @@ class Service:
                 yield self
         finally:
             self._binding = None
+            self._declared.closed = False
 
 
 class Database:

@@ -15,7 +15,7 @@ import pytest
 from roadworthy.database import driver, queries
 from roadworthy.jobs.postgres import MIGRATIONS
 
-SQL = queries.load("roadworthy.jobs")
+SQL = queries.load_queries("roadworthy.jobs")
 LEASE = timedelta(seconds=60)
 CLAIM = ("mail", 100, LEASE, "w")
 

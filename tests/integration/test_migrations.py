@@ -256,3 +256,16 @@ async def test_what_cannot_run_in_a_transaction_is_told_how(dsn: str, two: Files
 async def test_a_missing_server_is_an_error_of_ours(two: Files) -> None:
     with pytest.raises(DatabaseUnavailable):
         await migration.apply("postgresql://x@/y?host=/nonexistent", [two.load()])
+
+
+async def test_what_a_database_has_not_seen_is_pending_and_what_newer_code_added_is_not(
+    files: Files, two: Files, connection: Connection, dsn: str
+) -> None:
+    older = two.load()
+    assert await migration.pending(connection, [older]) == older
+
+    newer = files.write("0003_more.sql", "CREATE TABLE more (id int);").load()
+    await migration.apply(dsn, [newer])
+
+    assert await migration.pending(connection, [newer]) == ()
+    assert await migration.pending(connection, [older]) == ()

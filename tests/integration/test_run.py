@@ -55,7 +55,7 @@ async def test_one_scrape_tells_of_every_process(tmp_path: Path, dsn: str) -> No
                 processes.add((await visitor.get(await run.site() + "/")).text)
         await run.get("/enqueue/wait/0")
         await jobs_done(run, 1)
-        assert await run.metric("visits_total") == 41
+        await until(lambda: counted(run, "visits_total", 41), "every visit is counted, once")
         assert await run.metric('jobs_finished_total{queue="work",job="wait",outcome="succeeded"}') == 1
         for name in ("supervisor", "web-1", "web-2", "worker-work-1", "scheduler"):
             assert await run.metric(f'process_resident_memory_bytes{{process="{name}"}}') > 0
@@ -113,6 +113,12 @@ async def test_each_role_runs_alone_on_a_shared_database(tmp_path: Path, dsn: st
         assert (await schedule.health())["status"] == "pass"
         for run in (serve, work, schedule):
             await stopped(run)
+
+
+async def test_a_role_refuses_a_database_that_was_not_migrated(tmp_path: Path, dsn: str) -> None:
+    async with launched(tmp_path, "work", TARGET, environ={"DATABASE_URL": dsn}) as work:
+        assert await work.ended() == 2
+    assert "0001_jobs.sql. Run `roadworthy migrate` first" in (tmp_path / "log").read_text()
 
 
 async def test_a_second_signal_ends_a_role_at_once(tmp_path: Path, dsn: str) -> None:

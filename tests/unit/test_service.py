@@ -245,3 +245,20 @@ async def test_a_service_runs_once_at_a_time_in_a_process() -> None:
     async with service.bind(_binding(service)):
         with pytest.raises(DeclarationError, match="already running"):
             await service.bind(_binding(service)).__aenter__()
+
+
+async def test_what_is_declared_while_the_service_runs_is_refused() -> None:
+    service = Service("demo")
+    queue = service.queue("work")
+
+    async with service.bind(_binding(service)):
+        with pytest.raises(DeclarationError, match="queue 'late' is declared while the service runs"):
+            service.queue("late")
+        with pytest.raises(DeclarationError, match="job '_nothing' is declared while"):
+            queue.job()(_nothing)
+        with pytest.raises(DeclarationError, match="resource '_opener' is declared while"):
+            service.resource(_opener)
+    service.queue("later")
+
+
+def _opener() -> Any: ...

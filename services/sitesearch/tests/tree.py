@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import psutil
 
-from roadworthy.errors import DatabaseUnavailable
+from roadworthy import DatabaseUnavailable
 from roadworthy.runtime import lifecycle
 from roadworthy.runtime.settings import Settings
 

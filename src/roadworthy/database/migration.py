@@ -106,6 +106,15 @@ async def plan(connection: Connection, sets: Iterable[Sequence[Migration]]) -> t
     return tuple(planned for migrations in sets for planned in _compare(migrations, history))
 
 
+async def pending(connection: Connection, sets: Iterable[Sequence[Migration]]) -> tuple[Migration, ...]:
+    """Return what the database has not seen of the sets. It may have seen more: that of a newer version of the code."""
+    seen: set[tuple[str, int]] = set()
+    if await connection.fetchval(_sql("history_exists")):
+        rows = await connection.fetch(_sql("read_history"))
+        seen = {(row["set"], row["version"]) for row in rows if row["applied_at"] is not None}
+    return tuple(one for migrations in sets for one in migrations if (one.set, one.version) not in seen)
+
+
 async def apply(
     dsn: str,
     sets: Iterable[Sequence[Migration]],
@@ -331,4 +340,4 @@ def _milliseconds(duration: timedelta) -> str:
 
 
 def _sql(name: str) -> str:
-    return queries.load("roadworthy.database")[name]
+    return queries.load_queries("roadworthy.database")[name]

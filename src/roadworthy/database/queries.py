@@ -45,8 +45,8 @@ class Queries(Mapping[str, str]):
 
 
 @functools.cache
-def load(package: str, file: str = "queries.sql") -> Queries:
-    """Return the statements of `file` inside `package`, as in `load("roadworthy.jobs")`.
+def load_queries(package: str, file: str = "queries.sql") -> Queries:
+    """Return the statements of `file` inside `package`, as in `load_queries("roadworthy.jobs")`.
 
     Raises DeclarationError for a file that is missing, holds SQL before its first name, or names a statement badly,
     twice or without SQL.
@@ -60,7 +60,7 @@ def load(package: str, file: str = "queries.sql") -> Queries:
 
 
 def parse(text: str, source: str) -> Queries:
-    """Return the statements of `text`; `source` names it in errors. Raises DeclarationError as `load` does."""
+    """Return the statements of `text`; `source` names it in errors. Raises DeclarationError as `load_queries` does."""
     preamble, *parts = _NAME_LINE.split(text)
     if _without_comments(preamble):
         raise DeclarationError(f"{source} has SQL before its first name; put a line `-- name: what_it_does` above it")

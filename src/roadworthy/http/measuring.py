@@ -51,6 +51,9 @@ class Measuring:
 
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
+        service = self._service
+        if service.bound and (registry := service.binding("the HTTP metrics").metrics) is not self._registry:
+            self._use(registry)
         exchange.on_end = self._measured
         exchange.began = self._clock()
         try:
@@ -61,14 +64,12 @@ class Measuring:
 
     def _measured(self, exchange: Exchange) -> None:
         duration = self._clock() - exchange.began
-        if not self._service.bound:
+        registry = self._registry
+        if registry is None:
             return
         status = _status(exchange)
         scope = exchange.scope
         key = (_KNOWN_METHODS.get(scope["method"], OTHER_METHOD), self._route(scope, status), status)
-        registry = self._service.binding("the HTTP metrics").metrics
-        if registry is not self._registry:
-            self._use(registry)
         children = self._children.get(key) or self._bound(registry, key)
         children[0].inc()
         children[1].observe(duration)

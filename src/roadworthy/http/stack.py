@@ -10,6 +10,7 @@ Problems    turns what escapes the application into problem details           pr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ from roadworthy.http.problems import Problems
 from roadworthy.http.route import RouteTemplate, route_template
 
 if TYPE_CHECKING:
-    from roadworthy.service import Service
+    from roadworthy.binding import Binding
+    from roadworthy.service import Service, ServiceSpec
 
 
 def install(app: ASGIApp, service: Service, *, route: RouteTemplate = route_template) -> Stack:
@@ -71,11 +73,17 @@ class Stack:
         else:
             await self._identity.websocket(self.app, scope, receive, send)
 
+    @property
+    def draining(self) -> bool:
+        """Whether the process is on its way out."""
+        return self.drain.started
+
     @cached_property
     def health(self) -> Health:
         """The health of this process: ready while its service runs, its startup is over, and it does not drain."""
         service = self.service
-        return Health(self._state, service_checks(service), service=service.name, version=service.version)
+        checks = service_checks(service.spec, lambda: service.binding("a health check"))
+        return Health(self._state, checks, service=service.name, version=service.version)
 
     @cached_property
     def _probes(self) -> Probes:
@@ -85,18 +93,12 @@ class Stack:
         return HealthState(self.service.bound and not self._lifespan.starting, self.drain.started)
 
 
-def service_checks(service: Service) -> tuple[Check, ...]:
+def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[Check, ...]:
     """Return the checks of what a service declares: its database, and its queues' latencies."""
-    spec = service.spec
     checks: list[Check] = []
     if spec.database is not None or spec.queues:
-        checks.append(database_check(lambda: service.binding("the database check").pool.fetchval("SELECT 1")))
+        checks.append(database_check(lambda: binding().pool.fetchval("SELECT 1")))
     if spec.queues:
-        checks.append(
-            queue_check(
-                lambda: service.binding("the queue check").engine.counts(),
-                lambda: service.binding("the queue check").engine.now(),
-                {queue.name: queue.target_latency for queue in spec.queues},
-            )
-        )
+        targets = {queue.name: queue.target_latency for queue in spec.queues}
+        checks.append(queue_check(lambda: binding().engine.counts(), lambda: binding().engine.now(), targets))
     return tuple(checks)

@@ -73,7 +73,7 @@ class PostgresEngine:
         self._pool = pool
         self._dsn = dsn
         self._enqueued = None if metrics is None else metrics.bound(JOBS_ENQUEUED)
-        self._sql = sql = queries.load("roadworthy.jobs")
+        self._sql = sql = queries.load_queries("roadworthy.jobs")
         pins = sql["pin_plans"]
         self._claims = Session(dsn, pins, name="roadworthy claims", timeout=timeout)
         self._completions = Session(dsn, pins, name="roadworthy completions", timeout=timeout)

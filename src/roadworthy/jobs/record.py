@@ -19,7 +19,8 @@ class Record:
         self._duration = metrics.bound(catalogue.JOB_DURATION)
         self._wait = metrics.bound(catalogue.JOB_WAIT)
         self._rescued = metrics.bound(catalogue.JOBS_RESCUED)
-        self._heartbeat = metrics.bound(catalogue.WORKER_HEARTBEAT).labels(worker)
+        self._heartbeat = metrics.bound(catalogue.WORKER_HEARTBEAT)
+        self._worker = worker
 
     def waited(self, job: ClaimedJob) -> None:
         """Count how long a job was ready."""
@@ -45,5 +46,5 @@ class Record:
             self._finished.labels(rescued.queue, rescued.job, "dead").inc()
 
     def alive(self, moment: float) -> None:
-        """Note that the worker consumes at `moment`, Unix time."""
-        self._heartbeat.set(moment)
+        """Note that the worker consumes at `moment`, Unix time; before the first such moment there is no series."""
+        self._heartbeat.labels(self._worker).set(moment)

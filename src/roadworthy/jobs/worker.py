@@ -283,8 +283,6 @@ class Worker:
                 by_lease[held.lane.lease].append((held.job.id, held.job.lease))
             for lease, leases in by_lease.items():
                 await self._renew_some(lease, leases)
-            if self._consumes():
-                self._record.alive(self._wall_clock())
 
     async def _renew_some(self, lease: timedelta, leases: list[tuple[int, int]]) -> None:
         lost = await self._persist(lambda: self._engine.heartbeat(leases, lease=lease), "renew leases")
@@ -332,6 +330,8 @@ class Worker:
                         worker_lost=rescued.worker,
                     )
             self._return_stale()
+            if self._consumes():
+                self._record.alive(self._wall_clock())
             pause = min(self._poll, every)
             await asyncio.sleep(pause if due is None else min(max(due.total_seconds(), 0.001), pause))
 

@@ -13,17 +13,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 from roadworthy.binding import Binding
-from roadworthy.errors import TargetError
+from roadworthy.database import migration
+from roadworthy.errors import MigrationError, TargetError
 from roadworthy.health.policy import HealthState
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime import operations, roles
 from roadworthy.runtime.control import ProcessState
-from roadworthy.runtime.lifecycle import existing, opened
+from roadworthy.runtime.lifecycle import existing, migrations, opened
 from roadworthy.runtime.listener import address, drain_delay, listen
 from roadworthy.runtime.settings import Settings
 from roadworthy.runtime.signals import Stop, stopping
 from roadworthy.runtime.target import Target, application
 from roadworthy.runtime.web import serving
+from roadworthy.service import ServiceSpec
 from roadworthy.telemetry.logging import get_logger
 
 Say = Callable[[str], None]
@@ -110,10 +112,21 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
         )
         stop = held.enter_context(stopping())
         async with opened(spec, existing(settings), name=name) as binding, service.bind(binding):
+            await _require_migrated(binding, spec)
             app = operations.single(spec, binding, lambda: HealthState(state != "starting", stop.requested.is_set()))
             async with serving(app, private, grace=_OPERATIONS_GRACE):
                 say(f"operations  {address(private)}/health")
                 return await _within_grace(play(binding, stop, changed), stop)
+
+
+async def _require_migrated(binding: Binding, spec: ServiceSpec) -> None:
+    async with binding.pool.acquire() as connection:
+        missing = await migration.pending(connection, migrations(spec))
+    if missing:
+        raise MigrationError(
+            f"the database has not seen {len(missing)} of this version's migrations, beginning with {missing[0].file}. "
+            "Run `roadworthy migrate` first"
+        )
 
 
 async def _within_grace(playing: Awaitable[None], stop: Stop) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from roadworthy.binding import Binding
-from roadworthy.health.checks import database_check, queue_check
 from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.report import Check, Health
 from roadworthy.http.asgi import ASGIApp
 from roadworthy.http.operations import operations_app
+from roadworthy.http.stack import service_checks
 from roadworthy.runtime.supervisor import ProcessStatus, Supervisor
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import exposition
@@ -22,7 +21,7 @@ def single(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState]
     async def metrics() -> str:
         return exposition.render(binding.metrics.snapshot())
 
-    return operations_app(_health(spec, binding, state, ()), metrics)
+    return operations_app(_health(spec, binding, state), metrics)
 
 
 def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], supervisor: Supervisor) -> ASGIApp:
@@ -35,15 +34,12 @@ def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState],
         snapshots = {"supervisor": binding.metrics.snapshot(), **await supervisor.snapshots()}
         return exposition.render(exposition.merge(snapshots, supervisor.archive.snapshot))
 
-    return operations_app(_health(spec, binding, state, (Check("processes", processes),)), metrics)
+    return operations_app(_health(spec, binding, state, Check("processes", processes)), metrics)
 
 
-def _health(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], further: Sequence[Check]) -> Health:
-    targets = {queue.name: queue.target_latency for queue in spec.queues}
-    checks = [database_check(lambda: binding.pool.fetchval("SELECT 1"), clock=time.perf_counter)]
-    if targets:
-        checks.append(queue_check(binding.engine.counts, binding.engine.now, targets))
-    return Health(state, (*checks, *further), service=spec.name, version=spec.version)
+def _health(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], *further: Check) -> Health:
+    checks = (*service_checks(spec, lambda: binding), *further)
+    return Health(state, checks, service=spec.name, version=spec.version)
 
 
 def _reading(process: ProcessStatus) -> Reading:

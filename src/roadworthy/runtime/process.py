@@ -33,6 +33,7 @@ from roadworthy.runtime.lifecycle import running
 from roadworthy.runtime.settings import Settings
 from roadworthy.runtime.signals import Stop
 from roadworthy.runtime.target import Target, application, resolve
+from roadworthy.service import ASGIApp
 from roadworthy.telemetry import logging
 from roadworthy.telemetry.registry import MetricRegistry
 
@@ -90,6 +91,8 @@ class SupervisedProcess:
         settings = Settings.load(os.environ)
         logging.configure(settings.log_format, settings.log_level)
         target = resolve(boot.target)
+        # The application's modules declare, too, and what is declared later than the binding is not part of it.
+        app = application(target) if self.role == "web" else None
         async with running(target.service, settings, migrate=False, name=self.name):
             metrics = target.service.binding("the supervised process").metrics
             reporting = [
@@ -97,13 +100,13 @@ class SupervisedProcess:
                 asyncio.create_task(_push(channel, metrics), name="metrics"),
             ]
             try:
-                await self._play(boot, target, channel)
+                await self._play(boot, target, app, channel)
             finally:
                 for task in reporting:
                     task.cancel()
                 await channel.send(Metrics(metrics.snapshot()))
 
-    async def _play(self, boot: Boot, target: Target, channel: Channel[Command]) -> None:
+    async def _play(self, boot: Boot, target: Target, app: ASGIApp | None, channel: Channel[Command]) -> None:
         service = target.service
         spec = service.spec
         binding = service.binding(f"process {self.name}")
@@ -114,7 +117,6 @@ class SupervisedProcess:
 
         match self.role:
             case "web":
-                app = application(target)
                 if app is None or boot.listener is None:
                     raise RoadworthyError(f"service {service.name!r} has no ASGI application to serve")
                 delay = timedelta(seconds=boot.drain_delay)

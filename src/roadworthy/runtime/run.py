@@ -7,9 +7,10 @@ signal before the processes have started ends the start where it is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -28,7 +29,7 @@ from roadworthy.runtime.probe import until_ready
 from roadworthy.runtime.restart import RestartPolicy
 from roadworthy.runtime.settings import Settings
 from roadworthy.runtime.signals import Stop, stopping
-from roadworthy.runtime.supervisor import ProcessPlan, Supervisor, Surroundings
+from roadworthy.runtime.supervisor import Process, ProcessPlan, Supervisor, Surroundings
 from roadworthy.runtime.target import Target, application
 from roadworthy.runtime.web import serving
 from roadworthy.telemetry.logging import get_logger
@@ -38,6 +39,7 @@ Say = Callable[[str], None]
 _log = get_logger(__name__)
 
 _OPERATIONS_GRACE = timedelta(seconds=1)
+_OTHERS_PATIENCE = 5.0
 _SUPERVISOR_POOL = (1, 3)
 
 
@@ -127,12 +129,11 @@ class _Machine:
     async def _supervise(self, dsn: str, binding: Binding) -> bool:
         settings = self._settings
         grace = settings.drain
-        supervisor = Supervisor(
-            self._plans(),
-            Surroundings(
-                self._target.text, {**os.environ, "DATABASE_URL": dsn}, grace, drain_delay(settings.host, grace)
-            ),
-        )
+        environ = {**os.environ, "DATABASE_URL": dsn}
+        if self._public is not None:
+            environ["ROADWORTHY_PORT"] = str(self._public.getsockname()[1])
+        delay = drain_delay(settings.host, grace)
+        supervisor = Supervisor(self._plans(), Surroundings(self._target.text, environ, grace, delay))
         app = operations.whole(self._spec, binding, lambda: self._state(supervisor), supervisor)
         self.started = True
         async with supervisor.running(), serving(app, self._private, grace=_OPERATIONS_GRACE):
@@ -167,13 +168,21 @@ class _Machine:
     async def _announce(self, supervisor: Supervisor) -> None:
         self._say(f"operations  {address(self._private)}/health")
         what = f"({self._spec.name} {self._spec.version})"
-        if self._public is not None:
-            await until_ready(self._public, "/readyz")
-            self._say(f"ready  {address(self._public)}  {what}")
+        if self._public is None:
+            await _ready(supervisor.processes)
+            self._say(f"ready  {len(supervisor.processes)} processes without a web address  {what}")
             return
-        for process in supervisor.processes:
-            await process.ready.wait()
-        self._say(f"ready  {len(supervisor.processes)} processes without a web address  {what}")
+        await until_ready(self._public, "/readyz")
+        # The pages work without the others, so one that cannot start holds the news back for a moment only.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_OTHERS_PATIENCE):
+                await _ready(supervisor.processes)
+        self._say(f"ready  {address(self._public)}  {what}")
+
+
+async def _ready(processes: Sequence[Process]) -> None:
+    for process in processes:
+        await process.ready.wait()
 
 
 async def _keep(server: EmbeddedPostgres, policy: RestartPolicy, draw: Callable[[], float]) -> None:

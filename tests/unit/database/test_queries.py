@@ -49,8 +49,8 @@ def test_a_malformed_file_is_refused(text: str, message: str) -> None:
 
 
 def test_a_package_file_is_read_once() -> None:
-    found = queries.load("roadworthy.database")
-    assert found is queries.load("roadworthy.database")
+    found = queries.load_queries("roadworthy.database")
+    assert found is queries.load_queries("roadworthy.database")
     assert "create_history" in found
 
 
@@ -59,4 +59,4 @@ def test_a_package_file_is_read_once() -> None:
 )
 def test_a_missing_file_is_named(package: str, file: str) -> None:
     with pytest.raises(DeclarationError, match=f"{package.replace('.', '/')}/{file} does not exist"):
-        queries.load(package, file)
+        queries.load_queries(package, file)

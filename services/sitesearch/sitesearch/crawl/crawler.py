@@ -12,8 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import ParamSpec, TypeVar
 
-from roadworthy.database.queries import load
-from roadworthy.service import Database
+from roadworthy import Database, load_queries
 from sitesearch.crawl import charset, extract, robots, sitemap
 from sitesearch.crawl.extract import Extracted, Selectors
 from sitesearch.crawl.fetch import CONTACT_VARIABLE, Fetcher, Limits
@@ -29,7 +28,7 @@ T = TypeVar("T")
 INLINE = 128 * 1024
 MOST_ROBOTS = 128
 
-_SQL = load("sitesearch.crawl")
+_SQL = load_queries("sitesearch.crawl")
 
 
 class Crawler:

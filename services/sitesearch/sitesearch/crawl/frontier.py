@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from roadworthy.database.queries import load
-from roadworthy.service import Database
+from roadworthy import Database, load_queries
 from sitesearch.crawl import addresses
 from sitesearch.crawl.outcomes import Reason
 from sitesearch.crawl.settings import CrawlSettings
@@ -26,7 +25,7 @@ from sitesearch.crawl.settings import CrawlSettings
 OVERDUE = timedelta(minutes=10)
 MOST_SITEMAPS = 200
 
-_SQL = load("sitesearch.crawl")
+_SQL = load_queries("sitesearch.crawl")
 
 Enqueue = Callable[[int, Sequence[str], timedelta | None], Awaitable[None]]
 End = Literal["fetched", "unchanged", "duplicate", "redirected", "refused", "failed", "skipped"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from roadworthy import minutes, seconds
-from roadworthy.database.queries import load
-from roadworthy.jobs.current import current_job
+from roadworthy import current_job, load_queries, minutes, seconds
 from sitesearch.crawl.crawler import Crawler
 from sitesearch.crawl.frontier import Frontier
 from sitesearch.crawl.outcomes import Reason
@@ -27,7 +25,7 @@ from sitesearch.service import (
     upkeep,
 )
 
-_SQL = load("sitesearch.crawl")
+_SQL = load_queries("sitesearch.crawl")
 _COUNTED = {"fetched": "indexed", "unchanged": "unchanged", "failed": "failed"}
 
 crawler = service.resource(Crawler.open)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from roadworthy.database.queries import load
-from roadworthy.service import Database
+from roadworthy import Database, load_queries
 from sitesearch.crawl import addresses, politeness, sitemap
 from sitesearch.crawl.crawler import Crawler
 from sitesearch.crawl.extract import Extracted, http_date
@@ -25,7 +24,7 @@ LONGEST_HOLD_OFF = timedelta(hours=1)
 FIRST_RETRY = timedelta(seconds=1)
 LONGEST_HOP_WAIT = 2.0
 
-_SQL = load("sitesearch.crawl")
+_SQL = load_queries("sitesearch.crawl")
 _UNANSWERED = frozenset({Reason.NO_ANSWER, Reason.TOO_SLOW, Reason.SERVER_BUSY, Reason.CONNECTION, Reason.SERVER_ERROR})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from roadworthy.database.queries import load
+from roadworthy import load_queries
 
 # A job waits this long in its worker's hand at most; for a later turn it goes back to the queue.
 PATIENCE = 1.0
@@ -13,7 +13,7 @@ PATIENCE = 1.0
 ONE_AT_A_TIME = 1.0
 DEFAULT_DELAY = 0.25
 
-_SQL = load("sitesearch.crawl")
+_SQL = load_queries("sitesearch.crawl")
 
 
 class Connection(Protocol):

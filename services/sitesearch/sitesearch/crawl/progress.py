@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from roadworthy.database.queries import load
-from roadworthy.service import Database
+from roadworthy import Database, load_queries
 from sitesearch.crawl.outcomes import TEXT
 
-_SQL = load("sitesearch.crawl")
+_SQL = load_queries("sitesearch.crawl")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from roadworthy import Database
-from roadworthy.database.queries import load
+from roadworthy import Database, load_queries
 from sitesearch.search import spelling
 from sitesearch.search.highlight import Form, excerpt, mark
 from sitesearch.search.query import Query, compile_query, parse, replace_words
 
-QUERIES = load("sitesearch.search", "search.sql")
+QUERIES = load_queries("sitesearch.search", "search.sql")
 PAGE_SIZE = 10
 MOST_PAGES = 20
 MOST_MATCHES = 2000

@@ -6,10 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from roadworthy import Database
-from roadworthy.database.queries import load
+from roadworthy import Database, load_queries
 
-QUERIES = load("sitesearch.search", "vocabulary.sql")
+QUERIES = load_queries("sitesearch.search", "vocabulary.sql")
 MOST_PAGES = 20_000
 
 _SEPARATOR = re.compile(r"\s+[-–—|·•:»/]\s+|\s*[|·•»]\s*")

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from roadworthy import Database
-from roadworthy.database.queries import load
+from roadworthy import Database, load_queries
 from sitesearch.sites.settings import SiteSettings
 
-QUERIES = load("sitesearch.sites", "sites.sql")
+QUERIES = load_queries("sitesearch.sites", "sites.sql")
 MOST_SITES = 500
 
 State = Literal["running", "finished", "failed", "cancelled"]

@@ -1,17 +1,10 @@
-"""What the handlers share: how a search is counted, and how to know that the process drains."""
+"""What the handlers share: how a search is counted."""
 
 from __future__ import annotations
 
-from roadworthy.http.stack import Stack
 from sitesearch.jobs import recorder
 from sitesearch.search.find import Found
-from sitesearch.service import search_seconds, searches, service
-
-
-def draining() -> bool:
-    """Whether the process is on its way out."""
-    installed = service.installed_app
-    return isinstance(installed, Stack) and installed.drain.started
+from sitesearch.service import search_seconds, searches
 
 
 def measure(found: Found, *, record: bool) -> None:

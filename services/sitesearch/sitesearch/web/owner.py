@@ -14,12 +14,11 @@ from sitesearch.crawl.outcomes import TEXT
 from sitesearch.crawl.progress import Progress
 from sitesearch.jobs import index_site_again
 from sitesearch.search import find
-from sitesearch.service import pages, progress_streams
+from sitesearch.service import pages, progress_streams, service
 from sitesearch.sites import export, queries, sites
 from sitesearch.sites.settings import LANGUAGES, SiteSettings
 from sitesearch.sites.sites import SiteDetail
 from sitesearch.web import progress
-from sitesearch.web.context import draining
 from sitesearch.web.forms import read_form, site_settings
 from sitesearch.web.pages import documentation_url, since_of
 from sitesearch.web.rendering import render
@@ -180,7 +179,9 @@ async def crawl_events(request: Request, slug: str, crawl: int) -> Response:
     """Follow a crawl over server-sent events."""
     site = await detail_or_404(slug)
     await progress_or_404(site, crawl)
-    events = progress.stream(lambda: crawl_progress.read(pages, crawl), progress_streams, progress.Pace(), draining)
+    events = progress.stream(
+        lambda: crawl_progress.read(pages, crawl), progress_streams, progress.Pace(), lambda: service.draining
+    )
     return StreamingResponse(
         events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
