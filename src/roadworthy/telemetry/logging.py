@@ -77,11 +77,14 @@ def _processors(*, console: bool, colors: bool) -> tuple[list[Processor], list[P
 def get_logger(name: str) -> Logger:
     """Return a logger; `name` is the module's, as in `get_logger(__name__)`.
 
-    Until somebody configures the logs they are plain lines: structlog's default prints local variables, secrets too.
+    Until somebody configures the logs they are plain lines on standard error: structlog's own default prints local
+    variables, secrets too, and does so where a script's output belongs.
     """
     if not structlog.is_configured():
         completing, rendering = _processors(console=True, colors=False)
-        structlog.configure(processors=[*completing, *rendering])
+        structlog.configure(
+            processors=[*completing, *rendering], logger_factory=lambda *_: structlog.WriteLogger(sys.stderr)
+        )
     return cast(Logger, structlog.get_logger(logger_name=name))
 
 

@@ -176,3 +176,13 @@ def test_unconfigured_logs_show_no_local_variables(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "ValueError: 7" in printed
     assert "hunter2" not in printed.replace('secret = "hunter2"', "")
+
+
+def test_lines_that_nobody_has_configured_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+
+    get_logger("app").info("page fetched", url="https://example.org")
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "page fetched" in printed.err
