@@ -173,7 +173,7 @@ def test_unconfigured_logs_show_no_local_variables(capsys: pytest.CaptureFixture
         raise ValueError(len(secret))
     except ValueError:
         log.exception("failed")
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert "ValueError: 7" in printed
     assert "hunter2" not in printed.replace('secret = "hunter2"', "")
 
