@@ -12,6 +12,7 @@ help: ## Show what there is to make
 
 run: .venv ## Start Site Search with its own documentation as the first site to index
 	@echo "Starting Site Search (Ctrl-C stops everything it started)"
+	@echo "Its front page offers its own documentation to index, and takes the address of any other site"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/roadworthy run sitesearch.service:service
 
 test: .venv ## Run every test that this machine has the programs for, and say which it has not
