@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -167,12 +168,16 @@ def test_all_dead_jobs_are_changed_only_when_confirmed(
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert main(["jobs", "discard", "--all"]) == 2
     assert "3 jobs would be affected; add --yes" in capsys.readouterr().err
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr("builtins.input", lambda prompt: "no")
-    assert main(["jobs", "discard", "--all", "--job", "send"]) == 1
-    monkeypatch.setattr("builtins.input", lambda prompt: "y" if prompt == "retry 3 jobs? [y/N] " else "n")
-    assert main(["jobs", "retry", "--all", "--queue", "mail"]) == 0
-    assert capsys.readouterr().out == "3 jobs ready again\n"
+    person, terminal = os.openpty()
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        os.write(person, b"no\n\x04y\n")
+        assert main(["jobs", "discard", "--all", "--job", "send"]) == 1
+        assert main(["jobs", "discard", "--all"]) == 1
+        capsys.readouterr()
+        assert main(["jobs", "retry", "--all", "--queue", "mail"]) == 0
+        assert capsys.readouterr() == ("3 jobs ready again\n", "retry 3 jobs? [y/N] ")
+    os.close(person)
     assert main(["jobs", "discard", "--all", "--yes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"asked": 0, "changed": 0}
     assert dead

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from roadworthy.runtime.target import Target
 
 
+# PostgreSQL's bigint takes them all.
+_MOST_DIGITS = 18
+
+
 def command(commands: Any, name: str, *, help: str, description: str, examples: str) -> argparse.ArgumentParser:
     """Add a command whose `--help` ends in `examples`."""
     added: argparse.ArgumentParser = commands.add_parser(
@@ -41,9 +45,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def positive(text: str) -> int:
     """Parse a whole number above 0."""
-    number = int(text) if text.isdecimal() else 0
+    number = int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {'9' * _MOST_DIGITS}")
     return number
 
 

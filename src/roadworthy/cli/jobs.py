@@ -206,7 +206,7 @@ async def _change(options: argparse.Namespace, engine: Engine) -> int:
         if not sys.stdin.isatty():
             print(f"error: {_jobs(len(ids))} would be affected; add --yes to {options.change} them", file=sys.stderr)
             return BAD_USAGE
-        answer = await asyncio.to_thread(input, f"{options.change} {_jobs(len(ids))}? [y/N] ")
+        answer = await _asked(f"{options.change} {_jobs(len(ids))}? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             return NO
     change = engine.retry_dead if options.change == "retry" else engine.discard
@@ -222,6 +222,19 @@ async def _change(options: argparse.Namespace, engine: Engine) -> int:
             which = "dead" if options.change == "retry" else "waiting or dead"
             print(f"{_jobs(len(ids) - changed)} not found, or not {which}", file=sys.stderr)
     return DONE if changed == len(ids) else NO
+
+
+async def _asked(question: str) -> str:
+    """Return the line that a person answers at the terminal. A thread in `input` would hold up Ctrl-C."""
+    print(question, end="", file=sys.stderr, flush=True)
+    loop = asyncio.get_running_loop()
+    answered = asyncio.Event()
+    loop.add_reader(sys.stdin, answered.set)
+    try:
+        await answered.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return sys.stdin.readline()
 
 
 async def _dead(engine: Engine, queue: str | None, job: str | None) -> list[int]:

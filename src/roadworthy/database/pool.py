@@ -29,6 +29,7 @@ _Result = TypeVar("_Result")
 
 _FIRST_RETRY = 0.05
 _LONGEST_RETRY = 0.5
+_RESET_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Pool:
         finally:
             # A connection that cannot be reset is terminated by the driver and replaced at the next acquire.
             with contextlib.suppress(TimeoutError, driver.PostgresError, *driver.LOST):
-                await self._raw.release(connection)
+                await self._raw.release(connection, timeout=_RESET_SECONDS)
 
     def transaction(
         self, isolation: Isolation | None = None, *, readonly: bool = False

@@ -62,6 +62,8 @@ class Health:
         self._clock = clock
         self._now = now
         self._kept: dict[str, tuple[float, Result]] = {}
+        self._runs: dict[str, asyncio.Task[Sequence[Reading]]] = {}
+        self._failing: set[str] = set()
         self._turn = asyncio.Lock()
 
     def started(self) -> Status:
@@ -106,13 +108,51 @@ class Health:
 
     async def _run(self, check: Check) -> Result:
         began = self._clock()
+        failure: str | None = None
         try:
-            async with asyncio.timeout(check.timeout.total_seconds()):
-                readings = tuple(await check.run())
-        except TimeoutError:
-            output = f"no answer within {check.timeout.total_seconds():g} s"
-            readings = (Reading(check.name, "fail", output=output),)
+            readings = tuple(await self._answer(check))
         except Exception as error:
-            _log.warning("health check failed", check=check.name, error=repr(error))
-            readings = (Reading(check.name, "fail", output=mask_urls(f"{type(error).__name__}: {error}")),)
+            late = isinstance(error, TimeoutError) and not str(error)
+            failure = (
+                f"no answer within {check.timeout.total_seconds():g} s"
+                if late
+                else mask_urls(f"{type(error).__name__}: {error}")
+            )
+            readings = (Reading(check.name, "fail", output=failure),)
+        self._note(check, failure)
         return Result(check.name, readings, self._now(), self._clock() - began, check.critical, check.readiness)
+
+    async def _answer(self, check: Check) -> Sequence[Reading]:
+        """Return what the check observed; raise what it raised, or TimeoutError.
+
+        What a hung server keeps from ending, though it was cancelled, holds up no report: it is left behind, and until
+        it has ended the check is not begun again.
+        """
+        run = self._runs.get(check.name)
+        if run is None or run.done():
+            run = self._runs[check.name] = asyncio.create_task(_observe(check), name=f"check {check.name}")
+            run.add_done_callback(_retrieve)
+        done, _ = await asyncio.wait([run], timeout=check.timeout.total_seconds())
+        if not done or run.cancelled():
+            raise TimeoutError
+        return run.result()
+
+    def _note(self, check: Check, failure: str | None) -> None:
+        """Log that a check has begun to fail, or to pass again; in between, whoever asks is told."""
+        if failure is None and check.name in self._failing:
+            self._failing.discard(check.name)
+            _log.info("health check passes again", check=check.name)
+        elif failure is not None and check.name not in self._failing:
+            self._failing.add(check.name)
+            _log.warning("health check fails", check=check.name, reason=failure)
+
+
+async def _observe(check: Check) -> Sequence[Reading]:
+    async with asyncio.timeout(check.timeout.total_seconds()):
+        return await check.run()
+
+
+def _retrieve(run: asyncio.Task[Sequence[Reading]]) -> None:
+    # Nobody waits any more for one that was left behind, and asyncio would print its exception.
+    if not run.cancelled():
+        run.exception()

@@ -6,11 +6,12 @@ it what the response has come to.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roadworthy.http.asgi import Headers, Message, Scope, Send
-from roadworthy.http.headers import CLOSE, SECURE, STRICT_TRANSPORT, complete
+from roadworthy.http.headers import CLOSE, SECURE, STRICT_TRANSPORT, complete, is_event_stream
 
 if TYPE_CHECKING:
     from roadworthy.http.draining import Drain
@@ -22,6 +23,7 @@ class Exchange:
     `status` is None until the response has begun; `complete` says that its last byte was handed to the server;
     `disconnected` that the server refused a message because the client is gone; `failed` that the application raised.
     `headers` are added to the response unless the application set them. `on_end` is called once, at the response's end.
+    `task` is the one that runs the application.
     """
 
     __slots__ = (
@@ -37,6 +39,7 @@ class Exchange:
         "on_end",
         "scope",
         "status",
+        "task",
     )
 
     def __init__(self, scope: Scope, send: Send, drain: Drain) -> None:
@@ -50,6 +53,7 @@ class Exchange:
         self.failed = False
         self.began = 0.0
         self.on_end: Callable[[Exchange], None] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self._send = send
         self._drain = drain
         self._trailers = False
@@ -73,6 +77,8 @@ class Exchange:
         except OSError:
             self.disconnected = True
             raise
+        if kind == "http.response.start" and self.task is not None and is_event_stream(message["headers"]):
+            self._drain.begin_stream(self, self.task)
         if last:
             self.complete = True
             self.end()

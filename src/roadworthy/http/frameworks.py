@@ -10,7 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from roadworthy.http.problems import Problem, ProblemResponse
+from roadworthy.errors import DatabaseUnavailable
+from roadworthy.http.problems import Problem, ProblemResponse, unavailable
 
 Handler = Callable[[Any, Any], Awaitable[ProblemResponse]]
 
@@ -25,6 +26,7 @@ def register_problems(app: object) -> None:
         add(Exception, _unhandled)
     handlers: list[tuple[type[Exception] | None, Handler]] = [
         (Problem, _problem),
+        (DatabaseUnavailable, _unavailable),
         (_loaded("starlette.exceptions", "HTTPException"), _http_exception),
         (_loaded("fastapi.exceptions", "RequestValidationError"), _invalid),
     ]
@@ -47,6 +49,10 @@ async def _unhandled(_request: Any, _error: Any) -> ProblemResponse:
 
 async def _problem(_request: Any, problem: Problem) -> ProblemResponse:
     return ProblemResponse(problem)
+
+
+async def _unavailable(_request: Any, error: DatabaseUnavailable) -> ProblemResponse:
+    return ProblemResponse(unavailable(error))
 
 
 async def _http_exception(_request: Any, error: Any) -> ProblemResponse:

@@ -13,6 +13,7 @@ import msgspec
 from roadworthy.health.policy import CONTENT_TYPE, Status, http_status
 from roadworthy.health.report import Health
 from roadworthy.http.asgi import Receive, Scope, Send
+from roadworthy.http.problems import Problem, ProblemResponse
 
 Report = Mapping[str, Any]
 
@@ -37,7 +38,7 @@ class Probes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to one of the paths."""
         if scope["method"] not in ("GET", "HEAD"):
-            await respond(scope, send, 405, b"", "text/plain", (b"allow", b"GET, HEAD"))
+            await ProblemResponse(Problem(405, headers={"allow": "GET, HEAD"}))(scope, receive, send)
             return
         report = await self._reports[scope["path"]]()
         await respond(scope, send, http_status(report["status"]), _encode(report), CONTENT_TYPE)
@@ -60,15 +61,12 @@ def _only(status: Status) -> Report:
     return {"status": status}
 
 
-async def respond(
-    scope: Scope, send: Send, status: int, body: bytes, content_type: str, *headers: tuple[bytes, bytes]
-) -> None:
+async def respond(scope: Scope, send: Send, status: int, body: bytes, content_type: str) -> None:
     """Send a whole response that is not to be cached; a HEAD request gets its headers alone."""
-    sent = [
+    headers = [
         (b"content-type", content_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        *headers,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,8 +1,9 @@
 """Errors as RFC 9457 problem details: the application's own, and whatever it let escape.
 
 An exception that nobody handled becomes a 500 that tells the request's id and nothing of the inside, and one log line
-with the traceback. A response that has already begun cannot be taken back: the exception goes on to the server, which
-breaks the connection off, so that the client does not take a part for the whole.
+with the traceback. A database that is away is no fault of the code's: that is a 503, and a log line without one. A
+response that has already begun cannot be taken back: the exception goes on to the server, which breaks the connection
+off, so that the client does not take a part for the whole.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from roadworthy.errors import DatabaseUnavailable
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.identity import REQUEST_ID
@@ -59,6 +61,12 @@ class Problem(Exception):
         return self.extra | members
 
 
+def unavailable(error: DatabaseUnavailable) -> Problem:
+    """Return the answer to a request whose database is away, having logged why."""
+    _log.warning("database unavailable", reason=str(error))
+    return Problem(503, detail="The service cannot reach its database; try again.", headers={"retry-after": "5"})
+
+
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -99,11 +107,12 @@ class Problems:
         """Answer one request."""
         try:
             await self._app(scope, receive, exchange)
-        except Problem as problem:
+        except (Problem, DatabaseUnavailable) as error:
             if exchange.status is not None:
                 await self._failed(scope, receive, exchange)
-            else:
-                await ProblemResponse(problem)(scope, receive, exchange)
+                return
+            problem = error if isinstance(error, Problem) else unavailable(error)
+            await ProblemResponse(problem)(scope, receive, exchange)
         except Exception:
             await self._failed(scope, receive, exchange)
 

@@ -3,8 +3,8 @@
 Exchange    the response as all layers see it; adds headers to it             exchange.py, headers.py
 Probes      answers /livez, /readyz, /startupz and /health, goes no further    probes.py
 Identity    request id and trace, in every log line                           identity.py
-Draining    counts what is in flight                                          draining.py
 Measuring   counts and times                                                  measuring.py, route.py
+Draining    knows what is in flight, and ends event streams at a stop         draining.py
 Problems    turns what escapes the application into problem details           problems.py, frameworks.py
 """
 
@@ -46,7 +46,7 @@ def install(app: ASGIApp, service: Service, *, route: RouteTemplate = route_temp
 class Stack:
     """An ASGI application: the service's own, with everything around it.
 
-    `drain` ends its service: the runtime starts it and waits for what is in flight.
+    `drain` ends its service: the runtime starts it.
     """
 
     def __init__(self, app: ASGIApp, service: Service, route: RouteTemplate = route_template) -> None:
@@ -55,9 +55,7 @@ class Stack:
         self.service = service
         self.drain = Drain()
         self._lifespan = Lifespan(app, service)
-        self._identity = Identity(
-            Draining(Measuring(Problems(app), service, self.drain, route), self.drain),
-        )
+        self._identity = Identity(Measuring(Draining(Problems(app), self.drain), service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""

@@ -96,6 +96,15 @@ class EmbeddedPostgres:
         if self.pid is not None:
             return self.dsn
         programs = binaries()
+        try:
+            return await self._start(programs)
+        except OSError as error:
+            raise DatabaseUnavailable(
+                f"PostgreSQL cannot be started in {self._directory}: {error}. Make it writable, give it room, or set "
+                "ROADWORTHY_DATA_DIR to another directory"
+            ) from error
+
+    async def _start(self, programs: Path) -> str:
         # Open to traversal for root alone, whose server runs as somebody else.
         self._directory.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         self._lock.acquire()

@@ -30,6 +30,10 @@ def listen(host: str, port: int, variable: str, *, patience: timedelta = timedel
                 time.sleep(_RETRY_SECONDS)
                 continue
             raise SettingError(_refusal(host, port, variable, error)) from error
+        except UnicodeError as error:
+            raise SettingError(
+                f"{host!r} is no host name; set {variable.replace('_PORT', '_HOST')} to another"
+            ) from error
 
 
 def address(listener: socket.socket) -> str:

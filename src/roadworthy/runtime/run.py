@@ -19,7 +19,7 @@ from random import random
 from roadworthy.binding import Binding
 from roadworthy.database import migration
 from roadworthy.database.spec import DatabaseSpec
-from roadworthy.errors import DatabaseUnavailable
+from roadworthy.errors import RoadworthyError
 from roadworthy.health.policy import HealthState
 from roadworthy.runtime import operations
 from roadworthy.runtime.embedded import EmbeddedPostgres
@@ -198,7 +198,7 @@ async def _keep(server: EmbeddedPostgres, policy: RestartPolicy, draw: Callable[
         await asyncio.sleep(wait)
         try:
             await server.restart()
-        except DatabaseUnavailable as error:
+        except RoadworthyError as error:
             _log.error("PostgreSQL did not start", reason=str(error))
         else:
             _log.info("PostgreSQL is back", pid=server.pid)

@@ -121,8 +121,13 @@ def _host(text: str) -> str:
 
 
 def _directory(text: str) -> Path:
-    path = Path(text).expanduser()
-    if path.exists() and not path.is_dir():
+    try:
+        path = Path(text).expanduser()
+        wrong = path.exists() and not path.is_dir()
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"cannot be used ({why}); name another directory") from None
+    if wrong:
         raise ValueError("is no directory; name a directory, which is created if absent")
     return path
 

@@ -188,7 +188,10 @@ class Process:
         ours, theirs = socket.socketpair()
         read, write = os.pipe()
         try:
-            process = self._process = await self._spawn(theirs, read)
+            try:
+                process = self._process = await self._spawn(theirs, read)
+            except OSError as error:
+                return f"could not be started: {error}"
             try:
                 self._channel = await to_process(ours)
                 return await self._converse(process, self._channel)

@@ -7,6 +7,7 @@ Without a target, `ROADWORTHY_SERVICE` names it, or `service` under `[tool.roadw
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import tomllib
 import traceback
@@ -41,18 +42,26 @@ def default(environ: Mapping[str, str], directory: Path) -> str:
     """
     if text := environ.get("ROADWORTHY_SERVICE"):
         return text
-    project = directory / "pyproject.toml"
-    if project.is_file():
-        try:
-            table = tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {}).get("roadworthy", {})
-        except tomllib.TOMLDecodeError as error:
-            raise TargetError(f"{project} is no valid TOML ({error}); correct it, or name the service") from error
-        if isinstance(text := table.get("service"), str):
-            return text
+    if isinstance(text := _table(directory / "pyproject.toml").get("service"), str):
+        return text
     raise TargetError(
         f"no service was named. Write for example `{_EXAMPLE}`, or set ROADWORTHY_SERVICE, "
         'or put `service = "package.module:service"` under [tool.roadworthy] in pyproject.toml'
     )
+
+
+def _table(project: Path) -> dict[str, Any]:
+    """Return `[tool.roadworthy]` of a pyproject.toml, empty where there is none."""
+    try:
+        tool = tomllib.loads(project.read_text(encoding="utf-8")).get("tool")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise TargetError(f"{project} cannot be read ({error.strerror}); name the service instead") from error
+    except ValueError as error:
+        raise TargetError(f"{project} is no valid TOML ({error}); correct it, or name the service") from error
+    table = tool.get("roadworthy") if isinstance(tool, dict) else None
+    return table if isinstance(table, dict) else {}
 
 
 def resolve(text: str, directory: Path | None = None) -> Target:
@@ -115,7 +124,7 @@ def _sibling(module: ModuleType, name: str) -> str | None:
 
 def _import_file(path: Path, text: str) -> ModuleType:
     path = path.resolve()
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (a path too long for the system raises there)
         raise TargetError(f"{path} does not exist; `{text}` needs the path of a Python file, from {Path.cwd()}")
     names = [path.stem]
     root = path.parent
@@ -148,11 +157,11 @@ def _import(name: str, text: str) -> ModuleType:
                 "installed packages: change to the project's directory, install the project, or correct the name"
             ) from error
         raise _broken(name, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(name, error) from error
 
 
-def _broken(name: str, error: Exception) -> TargetError:
+def _broken(name: str, error: BaseException) -> TargetError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if len(frames) > 1 else ""
     return TargetError(f"importing {name!r} raised {type(error).__name__}{where}: {error}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from roadworthy import DeclarationError, seconds
 from roadworthy.health.checks import database_check, queue_check
@@ -156,3 +157,40 @@ async def test_the_queue_check_warns_of_late_jobs(age: timedelta | None, status:
     assert readings["mail:oldestReady"].status == status
     assert (readings["mail:oldestReady"].output is not None) == (status == "warn")
     assert readings["idle:ready"].value == 0
+
+
+async def test_a_check_that_cannot_even_be_cancelled_holds_up_no_report() -> None:
+    release, runs = asyncio.Event(), Counted()
+
+    async def stubborn() -> Sequence[Reading]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.shield(release.wait())
+        return []
+
+    async def observe() -> Sequence[Reading]:
+        return await (runs() if release.is_set() else stubborn())
+
+    time = [0.0]
+    asked = health(Check("database", observe, timeout=timedelta(milliseconds=5)), time=time)
+    async with asyncio.timeout(30):
+        for moment in (0.0, 10.0):
+            time[0] = moment
+            assert await asked.status() == "fail"
+        release.set()
+        time[0] = 20.0
+        while await asked.status() == "fail":
+            time[0] += 10.0
+    assert runs.runs == 1
+
+
+async def test_a_failing_check_is_logged_when_it_begins_and_when_it_ends() -> None:
+    run, time = Counted(ValueError("no")), [0.0]
+    asked = health(Check("x", run), time=time)
+    with structlog.testing.capture_logs() as lines:
+        for moment in (0.0, 10.0, 20.0, 30.0):
+            time[0] = moment
+            run.error = None if moment == 30.0 else run.error
+            await asked.status()
+    assert [line["event"] for line in lines] == ["health check fails", "health check passes again"]

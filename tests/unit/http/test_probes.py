@@ -38,6 +38,7 @@ async def test_probes_answer_before_the_application(serve: Any, path: str) -> No
     assert response.headers["cache-control"] == "no-store"
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "17")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+    assert wrong.headers["content-type"] == "application/problem+json"
 
 
 async def test_metrics_are_not_on_the_main_port(serve: Any) -> None:

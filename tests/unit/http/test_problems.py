@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.websockets import WebSocket
 
+from roadworthy.errors import DatabaseUnavailable
 from roadworthy.http.frameworks import register_problems
 from roadworthy.http.problems import Problem, ProblemResponse
 
@@ -28,6 +29,10 @@ def failing() -> FastAPI:
     @app.get("/boom")
     async def boom() -> None:
         raise RuntimeError("the password is hunter2")
+
+    @app.get("/away")
+    async def away() -> None:
+        raise DatabaseUnavailable("PostgreSQL at postgresql://u@db/x cannot be used")
 
     @app.get("/problem")
     async def problem() -> None:
@@ -92,6 +97,22 @@ async def test_the_same_where_the_app_is_no_framework(serve: Any, logged: list[d
             "request_id": gone.headers["x-request-id"],
         }
         assert len(logged) == 1
+
+
+@pytest.mark.parametrize("framework", [True, False])
+async def test_a_database_that_is_away_is_503_without_a_traceback(
+    serve: Any, logged: list[dict[str, Any]], framework: bool
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise DatabaseUnavailable("PostgreSQL at postgresql://u@db/x cannot be used")
+
+    async with serve(failing() if framework else app) as running:
+        response = await running.client.get("/away")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.json()["title"] == "Service Unavailable"
+    assert "postgresql" not in response.text
+    assert [(line["event"], line["log_level"]) for line in logged] == [("database unavailable", "warning")]
+    assert "exc_info" not in logged[0]
 
 
 async def test_a_problem_is_answered_as_raised(serve: Any) -> None:
