@@ -1,0 +1,1 @@
+"""How many processes a service should have: the HorizontalPodAutoscaler's algorithm, and the demand of a queue."""
