@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from roadworthy import Service, seconds
@@ -47,11 +48,13 @@ def lint(text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.needs("promtool")
 async def test_promtool_finds_nothing_in_one_process() -> None:
     checked = lint(render((await exercised()).snapshot()))
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
+@pytest.mark.needs("promtool")
 async def test_promtool_finds_nothing_in_several_processes() -> None:
     first, second = (await exercised()).snapshot(), (await exercised()).snapshot()
     text = render(merge({"web-0": first, "worker-mail-0": second}, retire(EMPTY, first)))

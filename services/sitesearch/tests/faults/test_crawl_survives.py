@@ -49,6 +49,7 @@ async def _kept(tree: Tree, site_id: int) -> dict[str, bytes]:
     return {row["url"]: (row["depth"], row["content_hash"]) for row in rows}  # type: ignore[misc]
 
 
+@pytest.mark.needs("python-doc")
 @pytest.mark.timeout(480)
 async def test_the_same_pages_after_every_part_was_killed(tmp_path: Path) -> None:
     async with serving(Site(otherwise=files(DOCUMENTATION))) as site, growing(tmp_path / "data") as tree:
