@@ -10,13 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
+from starlette.websockets import WebSocket
 
 from roadworthy import Service, seconds
 from roadworthy.binding import Binding
 from roadworthy.http.stack import Stack, install
 from roadworthy.runtime.web import serving
+from roadworthy.telemetry import logging
 from roadworthy.telemetry.metrics import catalogue
 from roadworthy.telemetry.registry import MetricRegistry
 
@@ -48,6 +51,12 @@ def application() -> FastAPI:
                 await asyncio.sleep(0.01)
 
         return StreamingResponse(body(), media_type="text/event-stream")
+
+    @app.websocket("/talk")
+    async def talk(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive()
+        raise RuntimeError("hunter2")
 
     return app
 
@@ -105,11 +114,35 @@ async def test_an_error_over_a_socket(listener: socket.socket) -> None:
         assert await counted(metrics, "/boom", "500") == 1
 
 
-async def test_a_response_that_breaks_off_is_not_taken_for_whole(listener: socket.socket) -> None:
-    async with served(listener) as (_, metrics, client):
-        with pytest.raises(httpx.HTTPError):
-            await client.get("/half")
-        assert await counted(metrics, "/half", "500") == 1
+async def test_a_response_that_breaks_off_is_not_taken_for_whole_and_logged_once(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with served(listener) as (_, metrics, client):
+            with pytest.raises(httpx.HTTPError):
+                await client.get("/half")
+            assert await counted(metrics, "/half", "500") == 1
+    assert [line["path"] for line in lines if line["event"] == "unhandled exception"] == ["/half"]
+    assert caplog.messages == []
+
+
+async def test_a_websocket_that_fails_is_logged_once_with_its_ids(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    masked_hi = b"\x81\x82\x00\x00\x00\x00hi"
+    with structlog.testing.capture_logs(processors=[logging._in_context]) as lines:
+        async with served(listener), asyncio.timeout(30):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"GET /talk HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+            writer.write(b"X-Request-ID: w-1\r\n" + key + b"\r\n" + masked_hi)
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 101")
+    (failure,) = (line for line in lines if line["event"] == "unhandled exception")
+    assert (failure["path"], failure["request_id"]) == ("/talk", "w-1")
+    assert caplog.messages == []
 
 
 async def test_a_listener_that_leaves_is_counted_and_let_go(listener: socket.socket) -> None:

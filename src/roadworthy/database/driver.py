@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import asyncpg.pool
 import asyncpg.transaction
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
@@ -49,6 +51,19 @@ LOST = (
 )
 """What a statement raises when its connection is gone."""
 
+TRANSIENT = (
+    *LOST,
+    TimeoutError,
+    # Deadlocks and serialisation, full disks and memory, cancelled statements, failing storage, a standby, a lock.
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+)
+"""What a statement of its own transaction raises when running it again later may succeed, the statement being right."""
+
 NOT_YET = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
@@ -60,8 +75,10 @@ NOT_YET = (
 )
 """What connecting raises when trying again a little later may succeed: starting up, restarting, full, unreachable."""
 
+_SILENCE_SECONDS = 60.0
+_pool_log = logging.getLogger(asyncpg.pool.__name__)
 _JSONB_VERSION = b"\x01"
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^@]*@|(?<=[?&]password=)[^&]*")
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):.*@|(?<=[?&]password=)[^&]*")
 
 
 def masked(dsn: str) -> str:
@@ -71,10 +88,33 @@ def masked(dsn: str) -> str:
 
 def unavailable(dsn: str, why: BaseException | str) -> DatabaseUnavailable:
     """Return the error for a PostgreSQL at `dsn` that could not be reached."""
-    reason = why if isinstance(why, str) else (str(why) or type(why).__name__)
+    reason = why if isinstance(why, str) else reason_of(why)
     return DatabaseUnavailable(
         f"PostgreSQL at {masked(dsn)} cannot be used: {reason}. Check that it runs and that DATABASE_URL is right"
     )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in words why a statement or a connection failed; a time-out has none of its own."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
+class _Calm(logging.Filter):
+    """Says in a line a minute what the driver's pool says with a traceback at each attempt while PostgreSQL is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._silent_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.exc_info or record.exc_info[1] is None:
+            return True
+        if record.created < self._silent_until:
+            return False
+        self._silent_until = record.created + _SILENCE_SECONDS
+        record.msg, record.args = "%s: %s", (record.getMessage(), reason_of(record.exc_info[1]))
+        record.exc_info = None
+        return True
 
 
 async def prepare(connection: Connection) -> None:
@@ -115,7 +155,13 @@ async def connect(
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
         raise unavailable(dsn, error) from error
-    await prepare(connection)
+    try:
+        await prepare(connection)
+    except BaseException as error:
+        connection.terminate()
+        if isinstance(error, TRANSIENT):
+            raise unavailable(dsn, error) from error
+        raise
     return connection
 
 
@@ -136,6 +182,8 @@ async def create_pool(
     settings: dict[str, str],
 ) -> RawPool:
     """Open an asyncpg pool of `size` (smallest, largest) connections with the server's `settings` on each."""
+    if not any(isinstance(known, _Calm) for known in _pool_log.filters):
+        _pool_log.addFilter(_Calm())
     smallest, largest = size
     return await asyncpg.create_pool(
         dsn,

@@ -116,6 +116,16 @@ class Problems:
         except Exception:
             await self._failed(scope, receive, exchange)
 
+    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket; log what escapes, and let the server close it."""
+        try:
+            await self._app(scope, receive, send)
+        except OSError:
+            raise
+        except Exception:
+            _log.exception("unhandled exception", method="WEBSOCKET", path=scope["path"])
+            raise
+
     async def _failed(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Log the exception that is being handled, and answer, or break off what was begun."""
         if exchange.disconnected:

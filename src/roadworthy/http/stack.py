@@ -55,7 +55,8 @@ class Stack:
         self.service = service
         self.drain = Drain()
         self._lifespan = Lifespan(app, service)
-        self._identity = Identity(Measuring(Draining(Problems(app), self.drain), service, self.drain, route))
+        self._problems = Problems(app)
+        self._identity = Identity(Measuring(Draining(self._problems, self.drain), service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
@@ -69,7 +70,7 @@ class Stack:
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
-            await self._identity.websocket(self.app, scope, receive, send)
+            await self._identity.websocket(self._problems.websocket, scope, receive, send)
 
     @property
     def draining(self) -> bool:

@@ -30,10 +30,6 @@ def listen(host: str, port: int, variable: str, *, patience: timedelta = timedel
                 time.sleep(_RETRY_SECONDS)
                 continue
             raise SettingError(_refusal(host, port, variable, error)) from error
-        except UnicodeError as error:
-            raise SettingError(
-                f"{host!r} is no host name; set {variable.replace('_PORT', '_HOST')} to another"
-            ) from error
 
 
 def address(listener: socket.socket) -> str:
@@ -69,4 +65,6 @@ def _refusal(host: str, port: int, variable: str, error: OSError) -> str:
             f"port {port} on {host} is in use. Stop what listens there, or set {variable} to another port (0 for any "
             "free one)"
         )
+    if error.errno != errno.EACCES:
+        variable = variable.replace("PORT", "HOST")
     return f"cannot listen on {host} port {port} ({error.strerror or error}); set {variable} to another one"

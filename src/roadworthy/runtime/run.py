@@ -56,6 +56,7 @@ async def run(target: Target, settings: Settings, *, web: int, say: Say) -> bool
     for warning in settings.warnings:
         _log.warning(warning)
     has_app = application(target) is not None
+    wanted = migrations(target.service.spec)
     with ExitStack() as sockets, stopping() as stop:
         public = None
         if has_app:
@@ -63,7 +64,7 @@ async def run(target: Target, settings: Settings, *, web: int, say: Say) -> bool
         private = sockets.enter_context(
             listen(settings.operations_host, settings.operations_port, "ROADWORTHY_OPERATIONS_PORT")
         )
-        machine = _Machine(target, settings, stop, say, public, private, web)
+        machine = _Machine(target, settings, stop, say, public, private, web, wanted)
         return await _unless(stop.requested, machine.run(), lambda: not machine.started)
 
 
@@ -79,6 +80,7 @@ class _Machine:
         public: socket.socket | None,
         private: socket.socket,
         web: int,
+        wanted: Sequence[Sequence[migration.Migration]],
     ) -> None:
         self.started = False
         self._target = target
@@ -89,6 +91,7 @@ class _Machine:
         self._public = public
         self._private = private
         self._web = web if public is not None else 0
+        self._migrations = wanted
 
     async def run(self) -> bool:
         async with self._database() as dsn:
@@ -118,7 +121,7 @@ class _Machine:
             await server.stop()
 
     async def _migrate(self, dsn: str) -> None:
-        applied = await migration.apply(dsn, migrations(self._spec), on_progress=self._progress)
+        applied = await migration.apply(dsn, self._migrations, on_progress=self._progress)
         if applied:
             self._say(f"applied {len(applied)} migration{'' if len(applied) == 1 else 's'}")
 

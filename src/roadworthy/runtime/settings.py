@@ -99,10 +99,13 @@ class Settings:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in schemes:
-            raise ValueError(f"is no {schemes[0]} URL; write it as {schemes[0]}://user:password@host/name")
-        _ = parts.port  # raises ValueError for a port that is no number
+        try:
+            parts = urlsplit(text)
+            known = parts.scheme in schemes and parts.port != -1  # to ask for a port that is no number raises
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError(f"is no {schemes[0]} URL; write it as {schemes[0]}://user:password@host:port/name")
         return text
 
     return parse

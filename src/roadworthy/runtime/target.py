@@ -72,10 +72,11 @@ def resolve(text: str, directory: Path | None = None) -> Target:
         RoadworthyError: what the module itself raised of Roadworthy's, such as a DeclarationError.
     """
     place, _, attribute = text.partition(":")
-    if not place:
+    is_path = place.endswith(".py") or "/" in place
+    if not is_path and not all(place.split(".")):
         raise TargetError(f"target {text!r} names no module. Write it as in `{_EXAMPLE}`")
     directory = Path.cwd() if directory is None else directory
-    if place.endswith(".py") or "/" in place:
+    if is_path:
         module = _import_file(directory / place, text)
     else:
         _search_in(directory)
@@ -125,7 +126,7 @@ def _sibling(module: ModuleType, name: str) -> str | None:
 def _import_file(path: Path, text: str) -> ModuleType:
     path = path.resolve()
     if not os.path.isfile(path):  # noqa: PTH113 (a path too long for the system raises there)
-        raise TargetError(f"{path} does not exist; `{text}` needs the path of a Python file, from {Path.cwd()}")
+        raise TargetError(f"there is no file {path}; `{text}` needs the path of a Python file, from {Path.cwd()}")
     names = [path.stem]
     root = path.parent
     while (root / "__init__.py").is_file():

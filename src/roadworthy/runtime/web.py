@@ -7,6 +7,7 @@ and an application that fails to start is an error instead of one that is served
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -85,9 +86,21 @@ def _server(app: ASGIApp, listener: socket.socket) -> Any:
         interface=Interfaces.ASGINL,
         backlog=_BACKLOG,
         log_level=LogLevels.error,
-        # Its lines go where every library's go: up to the root logger.
-        log_dictconfig={"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}},
+        # Its lines go where every library's go, up to the root logger; but an exception the stack has logged already.
+        log_dictconfig={
+            "formatters": {},
+            "handlers": {},
+            "loggers": {"_granian": {"propagate": True}, "_granian.utils": {"filters": ["repeated"]}},
+            "filters": {"repeated": {"()": _Repeated}},
+        },
     )
+
+
+class _Repeated(logging.Filter):
+    """Leaves out that an application raised: the stack has logged it, with the ids of its request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "Application callable raised an exception" not in record.getMessage()
 
 
 class _Requests:

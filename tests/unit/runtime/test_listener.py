@@ -35,8 +35,8 @@ def test_a_port_in_use_names_the_variable() -> None:
             listen("127.0.0.1", port, "SHOP_PORT", patience=seconds(0.1))
 
 
-def test_an_address_that_is_not_ours_names_the_variable() -> None:
-    with pytest.raises(SettingError, match=r"cannot listen on 203.0.113.1 port 0 .*set SHOP_PORT"):
+def test_an_address_that_is_not_ours_names_the_variable_of_the_host() -> None:
+    with pytest.raises(SettingError, match=r"cannot listen on 203.0.113.1 port 0 .*set SHOP_HOST"):
         listen("203.0.113.1", 0, "SHOP_PORT")
 
 

@@ -64,7 +64,7 @@ def test_an_empty_value_counts_as_none() -> None:
     ("name", "value", "rule"),
     [
         ("DATABASE_URL", "mysql://me@host/name", "is no postgresql URL"),
-        ("DATABASE_URL", "postgresql://me@host:port/name", "Port could not be cast"),
+        ("DATABASE_URL", "postgresql://me@host:port/name", "is no postgresql URL"),
         ("REDIS_URL", "localhost", "is no redis URL"),
         ("ROADWORTHY_PORT", "65536", "from 0"),
         ("ROADWORTHY_PORT", "-1", "from 0"),
@@ -103,3 +103,15 @@ def test_an_unknown_variable_is_a_warning_with_the_closest_match() -> None:
         "ROADWORTHY_PROT is no setting and does nothing; did you mean ROADWORTHY_PORT?",
         "ROADWORTHY_ZZZ is no setting and does nothing",
     )
+
+
+@pytest.mark.parametrize("text", ["~nobody-of-that-name/data", "/" + "a" * 5000])
+def test_a_data_directory_that_cannot_even_be_looked_at_is_named(text: str) -> None:
+    with pytest.raises(SettingError, match=r"ROADWORTHY_DATA_DIR=.* cannot be used"):
+        Settings.load({"ROADWORTHY_DATA_DIR": text})
+
+
+@pytest.mark.parametrize("text", ["postgresql://h:port/x", "postgresql://[::1/x", "mysql://h/x", "h"])
+def test_a_database_url_that_is_none_is_told_how_to_be_one(text: str) -> None:
+    with pytest.raises(SettingError, match="is no postgresql URL; write it as postgresql://"):
+        Settings.load({"DATABASE_URL": text})

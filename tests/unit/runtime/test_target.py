@@ -54,7 +54,10 @@ def test_a_single_service_of_another_name_is_found(project: Path) -> None:
     [
         ("nowhere:service", "", "there is no module 'nowhere', which `nowhere:service` names"),
         (":service", "", "names no module"),
-        ("absent.py:service", "", "does not exist"),
+        ("absent.py:service", "", "there is no file"),
+        ("..", "", "names no module"),
+        (f"{'a' * 5000}.py", "", "there is no file"),
+        ("shop_bad", "import sys\nsys.exit(3)\n", "importing 'shop_bad' raised SystemExit"),
         ("shop_bad:shop", DECLARATION, "has no attribute 'shop'; write shop_bad:service"),
         ("shop_bad:x", DECLARATION + "x = 3\n", "shop_bad:x is a int, not a Service; write shop_bad:service"),
         ("shop_bad", "x = 3\n", "it declares no Service; add `service = Service"),
@@ -137,3 +140,19 @@ def test_a_named_application_that_is_not_there_is_told(project: Path) -> None:
     write(project, "shop_nine.py", declaration)
     with pytest.raises(TargetError, match="shop_nine has no 'app'"):
         application(resolve("shop_nine"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"tool = 5\n", "no service was named"),
+        (b"[tool]\nroadworthy = 5\n", "no service was named"),
+        (b"[tool.roadworthy]\nservice = 5\n", "no service was named"),
+        (b"[tool\n", "is no valid TOML"),
+        (b"\xff", "is no valid TOML"),
+    ],
+)
+def test_a_project_file_of_any_kind_is_no_accident(project: Path, text: bytes, message: str) -> None:
+    (project / "pyproject.toml").write_bytes(text)
+    with pytest.raises(TargetError, match=message):
+        default({}, project)
