@@ -111,12 +111,18 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
             listen(settings.operations_host, settings.operations_port, "ROADWORTHY_OPERATIONS_PORT")
         )
         stop = held.enter_context(stopping())
-        async with opened(spec, existing(settings), name=name) as binding, service.bind(binding):
-            await _require_migrated(binding, spec)
-            app = operations.single(spec, binding, lambda: HealthState(state != "starting", stop.requested.is_set()))
-            async with serving(app, private, grace=_OPERATIONS_GRACE):
-                say(f"operations  {address(private)}/health")
-                return await _within_grace(play(binding, stop, changed), stop)
+
+        async def run() -> bool:
+            async with opened(spec, existing(settings), name=name) as binding, service.bind(binding):
+                await _require_migrated(binding, spec)
+                health = operations.single(
+                    spec, binding, lambda: HealthState(state != "starting", stop.requested.is_set())
+                )
+                async with serving(health, private, grace=_OPERATIONS_GRACE):
+                    say(f"operations  {address(private)}/health")
+                    return await _within_grace(play(binding, stop, changed), stop)
+
+        return await stop.interrupting(run(), lambda: state == "starting")
 
 
 async def _require_migrated(binding: Binding, spec: ServiceSpec) -> None:

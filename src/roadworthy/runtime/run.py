@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -65,7 +65,7 @@ async def run(target: Target, settings: Settings, *, web: int, say: Say) -> bool
             listen(settings.operations_host, settings.operations_port, "ROADWORTHY_OPERATIONS_PORT")
         )
         machine = _Machine(target, settings, stop, say, public, private, web, wanted)
-        return await _unless(stop.requested, machine.run(), lambda: not machine.started)
+        return await stop.interrupting(machine.run(), lambda: not machine.started)
 
 
 class _Machine:
@@ -205,19 +205,3 @@ async def _keep(server: EmbeddedPostgres, policy: RestartPolicy, draw: Callable[
             _log.error("PostgreSQL did not start", reason=str(error))
         else:
             _log.info("PostgreSQL is back", pid=server.pid)
-
-
-async def _unless(event: asyncio.Event, work: Awaitable[bool], interruptible: Callable[[], bool]) -> bool:
-    """Return what `work` returns; where `event` comes while it is interruptible, cancel it and return True."""
-    working = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
-        if not working.done() and interruptible():
-            working.cancel()
-            await asyncio.wait([working])
-            return True if working.cancelled() else working.result()
-        return await working
-    finally:
-        waiting.cancel()
-        working.cancel()

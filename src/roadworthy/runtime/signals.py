@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -23,6 +24,21 @@ class Stop:
         if self.requested.is_set():
             self.forced.set()
         self.requested.set()
+
+    async def interrupting(self, work: Coroutine[Any, Any, bool], interruptible: Callable[[], bool]) -> bool:
+        """Return what `work` returns; where the signal comes while it is interruptible, cancel it and return True."""
+        working = asyncio.create_task(work)
+        signalled = asyncio.create_task(self.requested.wait())
+        try:
+            await asyncio.wait([working, signalled], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done() and interruptible():
+                working.cancel()
+                await asyncio.wait([working])
+                return True if working.cancelled() else working.result()
+            return await working
+        finally:
+            signalled.cancel()
+            working.cancel()
 
 
 @contextmanager
