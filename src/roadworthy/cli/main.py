@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from roadworthy.cli import check, config, jobs, migrate, run, schedule, serve, version, work
 from roadworthy.cli.exits import BAD_USAGE, DONE, INTERRUPTED
+from roadworthy.cli.output import prepare_streams
 from roadworthy.errors import RoadworthyError
 
 _COMMANDS = (run, serve, work, schedule, migrate, check, config, jobs, version)
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; `arguments` are the process's by default."""
+    prepare_streams()
     options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -56,6 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output, such as `head`, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return DONE
+    except OSError as error:
+        _discard_output()
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_USAGE
     return code
+
+
+def _discard_output() -> None:
+    """Have the interpreter not fail once more at its end, over what it could not write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sys
@@ -16,9 +17,27 @@ _GAP = "  "
 _NARROWEST = 8
 
 
+def prepare_streams() -> None:
+    """Have three standard streams that take every character, whatever the caller closed and whatever the locale.
+
+    A socket that took the number of a closed one would be written to by whatever still prints.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(descriptor, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(line: str) -> None:
     """Print a line for people at once; a service goes on when nobody reads it any more."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         print(line, flush=True)
 
 

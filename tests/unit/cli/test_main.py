@@ -92,3 +92,35 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
     command = f"{sys.executable} -m roadworthy config --json | head -c 1"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("closing", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_accident(closing: str) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m roadworthy config {closing}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_what_cannot_be_written_is_an_error_without_traceback() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "roadworthy", "config"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == "error: [Errno 28] No space left on device\n"
+
+
+def test_a_narrow_locale_shows_other_characters_escaped() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-m", "roadworthy", "config"],
+        env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "ROADWORTHY_SERVICE": "caf\u00e9", "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert r"caf\udcc3\udca9" in ended.stdout
