@@ -21,7 +21,7 @@ LONGEST_DESCRIPTION = 1_000
 MOST_HEADINGS = 300
 MOST_LINKS = 5_000
 # Bump when the same settings would extract something else than before.
-VERSION = 1
+VERSION = 2
 
 _DROPPED = [
     "script",
@@ -43,11 +43,9 @@ _BLOCKS = (
     "p,div,li,dt,dd,tr,td,th,h1,h2,h3,h4,h5,h6,pre,blockquote,section,article,br,table,ul,ol,dl,figcaption,caption,"
     "summary,details,address,hr,header,form,fieldset,legend,option"
 )
-_ANY_SPACE = re.compile(r"[^\S\x1c-\x1f]+")
 _SPACE = re.compile(r"[^\S\n]+")
 # Put around blocks, since a line break in the source is a space.
 _BREAK = "\x1e"
-_BREAKS = re.compile(r"[ \x1e]*\x1e[ \x1e]*")
 _BLANK_LINES = re.compile(r" ?\n[ \n]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?=$|[-_])")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
@@ -61,6 +59,12 @@ _PUBLISHED = (
     "pubdate",
     "og:published_time",
 )
+_FRAMES = "frame[src], iframe[src]"
+_REFRESH = re.compile(
+    r"\s*(?P<seconds>\d{1,4})(?:\.\d*)?\s*[;,]\s*(?:url\s*=\s*)?[\"']?(?P<url>[^\"']+)", re.IGNORECASE
+)
+# A page that goes on to another one within so many seconds is not there to be read.
+_PASSING = 5
 _MODIFIED = ("article:modified_time", "datemodified", "last-modified", "dcterms.modified", "og:updated_time", "revised")
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -120,21 +124,33 @@ class Extracted:
         return hashlib.sha256("\0".join((self.title, self.headings, self.description, self.text)).encode()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """After how many seconds a page goes on to which address by itself."""
+
+    seconds: int
+    target: str
+
+
 def html(document: str, url: str, selectors: Selectors) -> Extracted:
     """Extract the HTML page fetched from `url`, a normalised address."""
     tree = LexborHTMLParser(document)
     body = tree.body
     if body is None:
-        return Extracted()
+        # A frameset has no body, and nothing but its frames and its title to go by.
+        body = tree.root
+        if body is None:
+            return Extracted()
     meta = _meta(tree)
     robots = {word.strip() for key in ("robots", "sitesearch") for word in meta.get(key, "").lower().split(",")}
     nofollow = not robots.isdisjoint({"nofollow", "none"})
     base = _base(tree, url)
+    refresh = _refresh(tree)
     # Links and dates are read before anything is dropped: navigation leads on, though it is not searched.
-    links, links_cut = ([], 0) if nofollow else _links(tree, base)
+    links, links_cut = ([], 0) if nofollow else _links(tree, base, refresh)
     published, modified = _dates(tree, meta)
     language = _language(tree)
-    canonical = _canonical(tree, base)
+    canonical = _canonical(tree, base, refresh)
     _drop(tree, selectors)
     content = _content(tree, body, selectors)
     headings = _headings(content)
@@ -171,7 +187,7 @@ def http_date(value: str | None) -> datetime | None:
         return None
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return _plausible(moment)
 
@@ -195,23 +211,36 @@ def _base(tree: LexborHTMLParser, url: str) -> str:
         return url
 
 
-def _links(tree: LexborHTMLParser, base: str) -> tuple[list[str], int]:
+def _links(tree: LexborHTMLParser, base: str, refresh: _Refresh | None) -> tuple[list[str], int]:
     raw: set[str] = set()
     for node in tree.css("a[href], area[href]"):
         attributes = node.attributes
         reference = (attributes.get("href") or "").partition("#")[0]
         if reference and "nofollow" not in (attributes.get("rel") or "").lower():
             raw.add(reference)
+    raw.update((node.attributes.get("src") or "").partition("#")[0] for node in tree.css(_FRAMES))
+    if refresh is not None:
+        raw.add(refresh.target)
+    raw.discard("")
     found = addresses.links(raw, base)
     return found[:MOST_LINKS], max(0, len(found) - MOST_LINKS)
 
 
-def _canonical(tree: LexborHTMLParser, base: str) -> str | None:
+def _canonical(tree: LexborHTMLParser, base: str, refresh: _Refresh | None) -> str | None:
     node = tree.css_first('link[rel~="canonical"][href]')
+    reference = None if node is None else node.attributes.get("href")
+    if refresh is not None and refresh.seconds <= _PASSING:
+        reference = refresh.target
     try:
-        return None if node is None else addresses.normalise(node.attributes.get("href") or "", base)
+        return None if not reference else addresses.normalise(reference, base)
     except addresses.BadAddress:
         return None
+
+
+def _refresh(tree: LexborHTMLParser) -> _Refresh | None:
+    node = tree.css_first(':not(noscript) > meta[http-equiv="refresh" i][content]')
+    match = None if node is None else _REFRESH.match((node.attributes.get("content") or "")[:5000])
+    return None if match is None else _Refresh(int(match["seconds"]), match["url"].strip().partition("#")[0])
 
 
 def _language(tree: LexborHTMLParser) -> str:
@@ -315,14 +344,18 @@ def _plausible(moment: datetime) -> datetime | None:
 
 
 def _clean(text: str) -> str:
-    # PostgreSQL's text holds no NUL, and UTF-8 no lone surrogate.
-    return _ANY_SPACE.sub(" ", text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")).strip(" ")
+    return " ".join(_storable(text).split())
 
 
 def _blocks(text: str) -> str:
-    return _BREAKS.sub("\n", _clean(text)).strip()
+    lines = (" ".join(block.split()) for block in _storable(text).split(_BREAK))
+    return "\n".join(line for line in lines if line)
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL's text holds no NUL, and UTF-8 no lone surrogate.
+    return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 
 
 def _lines(text: str) -> str:
-    valid = text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
-    return _BLANK_LINES.sub("\n", _SPACE.sub(" ", valid)).strip()
+    return _BLANK_LINES.sub("\n", _SPACE.sub(" ", _storable(text))).strip()

@@ -150,7 +150,10 @@ class Fetcher:
     async def _follow(self, address: str, validators: Validators | None, reading: _Reading, hop: Hop | None) -> Result:
         visited = [address]
         while True:
-            result = await self._attempt(visited[-1], validators if len(visited) == 1 else None, reading)
+            conditions = validators.headers() if validators and len(visited) == 1 else {}
+            result = await self._attempt(visited[-1], conditions, reading)
+            if isinstance(result, NotModified) and not conditions:
+                return Refused(Reason.BAD_HTTP, "304 to a request that named no condition")
             if not isinstance(result, Redirected):
                 return result
             if result.target in visited:
@@ -164,8 +167,8 @@ class Fetcher:
                 return verdict
             visited.append(result.target)
 
-    async def _attempt(self, address: str, validators: Validators | None, reading: _Reading) -> Result:
-        headers = {"Accept": ",".join(sorted(reading.accept)), **(validators.headers() if validators else {})}
+    async def _attempt(self, address: str, conditions: dict[str, str], reading: _Reading) -> Result:
+        headers = {"Accept": ",".join(sorted(reading.accept)), **conditions}
         try:
             self.guard.vet_target(*addresses.host_and_port(address))
             async with self._session.get(
@@ -367,14 +370,14 @@ def _retry_after(headers: CIMultiDictProxy[str]) -> timedelta | None:
         return timedelta(seconds=int(value))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     # Against the server's own clock where it says what that is, so that neither clock has to be right.
     try:
         server_now = parsedate_to_datetime(headers.get("Date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         server_now = datetime.now(UTC)
     return max(timedelta(0), moment - (server_now if server_now.tzinfo else server_now.replace(tzinfo=UTC)))
 
@@ -397,4 +400,5 @@ def _failure(error: Exception) -> Refused | Failed:
 
 
 def _short(value: str | None) -> str | None:
-    return value if value is not None and len(value) <= 256 else None
+    # It is kept and sent back as it came, so only what has one spelling everywhere is.
+    return value if value is not None and len(value) <= 256 and value.isascii() and value.isprintable() else None

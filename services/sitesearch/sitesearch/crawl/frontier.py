@@ -60,7 +60,7 @@ class Tally:
     counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def add(self, outcome: str, reason: str | None = None, *, urls: int = 1, bytes: int = 0) -> None:
-        """Count so many addresses, and the bytes that came for them."""
+        """Count so many addresses, and the bytes that came for them; a negative number takes a count back."""
         if urls:
             before = self.counts.get((outcome, reason or ""), (0, 0))
             self.counts[outcome, reason or ""] = (before[0] + urls, before[1] + bytes)
@@ -174,9 +174,10 @@ class Frontier:
                 return None
             settings = CrawlSettings.from_json(crawl["settings"])
             while not await self.queue_next(crawl_id):
-                if not await self._database.fetchval(_SQL["any_found"], crawl_id):
+                if await self._database.fetchval(_SQL["any_found"], crawl_id):
+                    await self._open_level(crawl_id, settings)
+                elif not await self._reopen(crawl_id):
                     return await self._end(crawl_id, settings)
-                await self._open_level(crawl_id, settings)
         return None
 
     async def cancel(self, crawl_id: int) -> bool:
@@ -201,6 +202,14 @@ class Frontier:
         tally.add("skipped", Reason.TOO_MANY_ALIKE, urls=alike)
         tally.add("skipped", Reason.PAGE_LIMIT, urls=beyond)
         await self.write(crawl_id, tally)
+
+    async def _reopen(self, crawl_id: int) -> bool:
+        """Have pages visited as their own that named another one which then gave no page; False if there are none."""
+        reopened = await self._database.fetchval(_SQL["reopen_stranded"], crawl_id)
+        tally = Tally()
+        tally.add("duplicate", Reason.CANONICAL_ELSEWHERE, urls=-reopened)
+        await self.write(crawl_id, tally)
+        return bool(reopened)
 
     async def _end(self, crawl_id: int, settings: CrawlSettings) -> Ended:
         database = self._database

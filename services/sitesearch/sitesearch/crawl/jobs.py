@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from roadworthy import current_job, load_queries, minutes, seconds
+import structlog
+
+from roadworthy import current_job, hours, load_queries, minutes, seconds
 from sitesearch.crawl.crawler import Crawler
 from sitesearch.crawl.frontier import Frontier
 from sitesearch.crawl.outcomes import Reason
@@ -25,7 +27,10 @@ from sitesearch.service import (
     upkeep,
 )
 
+KEPT_CRAWLS = 10
+
 _SQL = load_queries("sitesearch.crawl")
+_log = structlog.get_logger(__name__)
 _COUNTED = {"fetched": "indexed", "unchanged": "unchanged", "failed": "failed"}
 
 crawler = service.resource(Crawler.open)
@@ -65,7 +70,17 @@ async def pick_up_crawls() -> None:
 async def begin_due_crawls() -> None:
     """Crawl the sites again whose time has come."""
     for row in await pages.fetch(_SQL["due_sites"]):
-        await begin_crawl(row["id"], trigger="schedule")
+        try:
+            await begin_crawl(row["id"], trigger="schedule")
+        except (LookupError, ValueError) as error:
+            # Deleted just now, or kept under rules that have changed since: the other sites do not wait for it.
+            _log.warning("scheduled crawl not begun", site=row["id"], error=str(error))
+
+
+@upkeep.job(every=hours(1), timeout=minutes(30))
+async def forget_old_crawls() -> None:
+    """Forget what each address of long-ended crawls came to; a site's latest ten crawls stay."""
+    await pages.fetch(_SQL["forget_crawls"], KEPT_CRAWLS)
 
 
 async def begin_crawl(site_id: int, *, trigger: str = "manual") -> int | None:

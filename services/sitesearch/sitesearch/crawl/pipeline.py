@@ -30,7 +30,10 @@ _UNANSWERED = frozenset({Reason.NO_ANSWER, Reason.TOO_SLOW, Reason.SERVER_BUSY, 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An address to be asked for, with what the database knows of it."""
+    """An address to be asked for, with what the database knows of it.
+
+    `on_its_own` says that the address which the page names as its own gave no page, so that this one stands for itself.
+    """
 
     crawl_id: int
     site_id: int
@@ -39,6 +42,7 @@ class Visit:
     depth: int
     tries: int
     width: int
+    on_its_own: bool
     settings: CrawlSettings
     started_at: datetime
     validators: Validators | None
@@ -100,6 +104,7 @@ class Pipeline:
             depth=row["depth"],
             tries=row["tries"],
             width=row["width"],
+            on_its_own=row["on_its_own"],
             settings=settings,
             started_at=row["started_at"],
             validators=Validators(row["etag"], row["last_modified"]) if same else None,
@@ -139,7 +144,9 @@ class Pipeline:
             self._crawler.fetcher.guard.vet_target(*addresses.host_and_port(target))
         except Forbidden as error:
             return Refused(Reason.PRIVATE_ADDRESS, f"redirects to {target}: {error}")
-        if not visit.settings.scope.contains(target):
+        scope = visit.settings.scope
+        # Wherever the start leads on its host is where the site begins, whatever the patterns say.
+        if not scope.contains(target) and not (visit.url == scope.start and scope.same_host(target)):
             return Refused(Reason.REDIRECT_LEAVES_SITE, f"to {target}")
         if (trap := addresses.trap(target)) is not None:
             return Refused(Reason.BAD_ADDRESS, f"redirects to {target}: {trap}")
@@ -228,6 +235,10 @@ class Pipeline:
             links = await self._database.fetchval(_SQL["keep_page"], visit.site_id, visit.url, crawl_id, depth)
             await frontier.add(crawl_id, settings, links or [], depth + 1, tally)
             return
+        if found.ending.state == "failed" and visit.kind == "page":
+            # As it is kept itself, so is what it led to when it was last there.
+            known = await self._database.fetchval(_SQL["links_of"], visit.site_id, visit.url)
+            await frontier.add(crawl_id, settings, known or [], depth + 1, tally)
         if found.claims is not None and not await frontier.claim_target(crawl_id, found.claims, depth, tally):
             return
         if found.page is not None:
@@ -294,7 +305,12 @@ def _read_page(visit: Visit, fetched: Fetched, extracted: Extracted) -> _Found:
     claims = None if fetched.url == visit.url else fetched.url
     canonical = extracted.canonical
     # It counts within the site: a mirror names the original's address on every page, and is searched all the same.
-    elsewhere = canonical is not None and canonical not in (fetched.url, visit.url) and scope.contains(canonical)
+    elsewhere = (
+        canonical is not None
+        and not visit.on_its_own
+        and canonical not in (fetched.url, visit.url)
+        and scope.contains(canonical)
+    )
     if noindex or extracted.noindex:
         return _Found(Ending("refused", Reason.NO_INDEX, bytes=fetched.size), links=links)
     if elsewhere and canonical is not None and addresses.trap(canonical) is None:

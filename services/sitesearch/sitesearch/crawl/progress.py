@@ -84,7 +84,7 @@ async def read(database: Database, crawl_id: int) -> Progress | None:
     for row in await database.fetch(_SQL["outcome_totals"], crawl_id):
         counts[row["outcome"]] = counts.get(row["outcome"], 0) + row["urls"]
         size += row["bytes"]
-        if row["reason"]:
+        if row["reason"] and row["urls"]:
             reasons[row["reason"]] = reasons.get(row["reason"], 0) + row["urls"]
     states = ("fetched", "unchanged", "redirected", "duplicate", "refused", "failed", "skipped")
     return Progress(

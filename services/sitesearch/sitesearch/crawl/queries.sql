@@ -6,7 +6,7 @@ RETURNING id
 
 -- name: load_visit
 SELECT c.state AS crawl_state, c.site_id, c.settings, c.width, c.started_at,
-       u.state, u.kind, u.depth, u.tries,
+       u.state, u.kind, u.depth, u.tries, u.target IS NOT NULL AS on_its_own,
        p.etag, p.last_modified, p.extracted_by
 FROM crawl_urls u
 JOIN crawls c ON c.id = u.crawl_id
@@ -95,6 +95,29 @@ SELECT EXISTS (SELECT 1 FROM crawl_urls WHERE crawl_id = $1 AND state = 'queued'
 -- name: any_found
 SELECT EXISTS (SELECT 1 FROM crawl_urls WHERE crawl_id = $1 AND state = 'found')
 
+-- name: reopen_stranded
+-- Pages that named another address as their own where that led to no page: to one another in a circle, to an error, to
+-- what may not be fetched. They are found again, with the address that they named, and the crawl goes back to the
+-- nearest one's level. Names are followed five times at most.
+WITH RECURSIVE named (url, at, times) AS (
+    SELECT url, target, 1 FROM crawl_urls WHERE crawl_id = $1 AND state = 'duplicate'
+    UNION ALL
+    SELECT n.url, u.target, n.times + 1
+    FROM named n JOIN crawl_urls u ON u.crawl_id = $1 AND u.url = n.at AND u.state IN ('duplicate', 'redirected')
+    WHERE n.times < 5
+), led AS (
+    SELECT n.url
+    FROM named n JOIN crawl_urls u ON u.crawl_id = $1 AND u.url = n.at AND u.state IN ('fetched', 'unchanged')
+), reopened AS (
+    UPDATE crawl_urls u
+    SET state = 'found', reason = NULL, detail = NULL, finished_at = NULL
+    WHERE u.crawl_id = $1 AND u.state = 'duplicate' AND u.url NOT IN (SELECT url FROM led)
+    RETURNING u.depth
+), lowered AS (
+    UPDATE crawls SET level = (SELECT min(depth) FROM reopened) WHERE id = $1 AND EXISTS (SELECT 1 FROM reopened)
+)
+SELECT count(*) FROM reopened
+
 -- name: next_level
 UPDATE crawls SET level = level + 1 WHERE id = $1 RETURNING level
 
@@ -142,9 +165,11 @@ SELECT count(*) FROM skipped
 UPDATE crawls SET width = $2 WHERE id = $1 AND state = 'running'
 
 -- name: save_page
+-- A page dated in the future, past what time zones explain, is not dated.
 INSERT INTO pages AS p (site_id, crawl_id, url, depth, title, headings, description, text, language, published_at,
                         modified_at, fetched_at, etag, last_modified, content_hash, extracted_by, links)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now(), $12, $13, $14, $15, $16)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $10 < now() + interval '1 day' THEN $10 END,
+        CASE WHEN $11 < now() + interval '1 day' THEN $11 END, now(), $12, $13, $14, $15, $16)
 ON CONFLICT (site_id, url) DO UPDATE
 SET crawl_id = excluded.crawl_id, depth = excluded.depth, title = excluded.title, headings = excluded.headings,
     description = excluded.description, text = excluded.text, language = excluded.language,
@@ -156,9 +181,13 @@ SET crawl_id = excluded.crawl_id, depth = excluded.depth, title = excluded.title
 -- Fetched anew with the same content: nothing that searching indexes is written again.
 UPDATE pages
 SET crawl_id = $3, depth = $4, fetched_at = now(), etag = $5, last_modified = $6, extracted_by = $7, links = $8,
-    published_at = $9, modified_at = $10, language = $11
+    published_at = CASE WHEN $9 < now() + interval '1 day' THEN $9 END,
+    modified_at = CASE WHEN $10 < now() + interval '1 day' THEN $10 END, language = $11
 WHERE site_id = $1 AND url = $2 AND content_hash = $12
 RETURNING id
+
+-- name: links_of
+SELECT links FROM pages WHERE site_id = $1 AND url = $2
 
 -- name: keep_page
 UPDATE pages SET crawl_id = $3, depth = $4, fetched_at = now() WHERE site_id = $1 AND url = $2 RETURNING links
@@ -190,6 +219,19 @@ JOIN crawls c ON c.id = u.crawl_id AND c.state = 'running'
 WHERE u.state = 'queued' AND u.due_at < now() - $1::interval
 ORDER BY u.due_at
 LIMIT 500
+
+-- name: forget_crawls
+-- The reports of ended crawls but a site's latest $1; a few at a time, since each may hold an address a page.
+DELETE FROM crawls
+WHERE id IN (
+    SELECT c.id
+    FROM crawls c
+    WHERE c.state <> 'running'
+      AND c.id < (SELECT l.id FROM crawls l WHERE l.site_id = c.site_id ORDER BY l.id DESC OFFSET $1 - 1 LIMIT 1)
+    ORDER BY c.id
+    LIMIT 20
+)
+RETURNING id
 
 -- name: running_crawls
 SELECT id FROM crawls WHERE state = 'running' ORDER BY id

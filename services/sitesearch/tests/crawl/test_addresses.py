@@ -77,6 +77,12 @@ def test_references_are_resolved_against_their_page(reference: str, normal: str)
             "http://exa mple.org/",
         ),
         *("http://[::1/", "http://[nonsense]/", "http://example.org/" + "a" * 2000, "http://-.example/", "/relative"),
+        "http://2130706433/",
+        "http://127.1/",
+        "http://0177.0.0.1/",
+        "http://0x7f.1/",
+        "http://0x7f000001/",
+        "http://example.0/",
     ],
 )
 def test_what_no_crawl_can_ask_for_is_refused(raw: str) -> None:

@@ -355,3 +355,115 @@ async def test_sites_are_crawled_again_when_due(monkeypatch: pytest.MonkeyPatch)
         done = await ended(row["id"])
         assert await pages.fetchval("SELECT count(*) FROM crawls") == 1
     assert (done.trigger, done.state) == ("schedule", "finished")
+
+
+@pytest.mark.parametrize("include", [(), ("/docs/*",)])
+async def test_where_the_start_leads_on_its_host_is_where_the_site_begins(
+    monkeypatch: pytest.MonkeyPatch, include: tuple[str, ...]
+) -> None:
+    site = site_of({"/en/": ("/docs/a", "/en/more"), "/docs/a": (), "/en/more": ()})
+    site.routes["/"] = redirect("/en/", 301)
+    async with serving(site), running(monkeypatch, site):
+        site_id = await add_site(site.url, include=list(include))
+        await crawl(site_id)
+        kept = await stored(site_id)
+    assert kept == {"/en/", "/docs/a"} | (set() if include else {"/en/more"})
+
+
+async def test_pages_that_name_one_another_or_nothing_as_their_own_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def names(target: str, *links: str) -> Handler:
+        return page("named", *links, head=f'<link rel="canonical" href="{target}">')
+
+    site = Site(
+        routes={
+            "/": page("home", "/a", "/b", "/lost", "/copy", "/chain"),
+            "/a": names("/b", "/deeper"),
+            "/b": names("/a"),
+            "/lost": names("/nowhere"),
+            "/copy": names("/moved"),
+            "/moved": redirect("/original"),
+            "/original": page("original"),
+            "/chain": names("/copy"),
+            "/deeper": page("deeper"),
+        }
+    )
+    async with serving(site), running(monkeypatch, site):
+        site_id = await add_site(site.url)
+        done = await crawl(site_id)
+        kept = await stored(site_id)
+        depths = dict(await pages.fetch("SELECT url, depth FROM pages"))
+    assert kept == {"/", "/a", "/b", "/lost", "/original", "/deeper"}
+    assert dict(done.reasons) == {"canonical_elsewhere": 2, "http_status": 1}
+    assert (done.state, done.found, done.done, done.waiting) == ("finished", 10, 10, 0)
+    assert depths[f"{site.url}/a"] == 1
+
+
+async def test_frames_and_pages_that_pass_on_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(
+        routes={
+            "/": answer("<title>Frames</title><frameset><frame src=menu><frame src=hello></frameset>"),
+            "/menu": page("menu", "/old"),
+            "/hello": page("hello", text="framed"),
+            "/old": page("old", head='<meta http-equiv="Refresh" content="0; URL=\'new\'">'),
+            "/new": page("new"),
+        }
+    )
+    async with serving(site), running(monkeypatch, site):
+        site_id = await add_site(site.url)
+        await crawl(site_id)
+        kept = await stored(site_id)
+    assert kept == {"/", "/menu", "/hello", "/new"}
+
+
+async def test_what_a_failing_page_led_to_is_kept_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "FIRST_RETRY", timedelta(seconds=0.05))
+    site = site_of({"/": ("/hub",), "/hub": ("/leaf",), "/leaf": ()})
+    async with serving(site), running(monkeypatch, site):
+        site_id = await add_site(site.url)
+        await crawl(site_id)
+        site.routes["/hub"] = answer(status=500)
+        await crawl(site_id)
+        kept = await stored(site_id)
+    assert kept == {"/", "/hub", "/leaf"}
+
+
+async def test_odd_headers_and_dates_cost_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = "Mon, 01 Jan 99999999999 00:00:00 GMT"
+    site = Site(
+        routes={
+            "/": page("home", "/tag", "/date", "/never", head=f'<meta name="date" content="{late}">'),
+            "/tag": answer("<p>tag", headers={"ETag": '"caf\u00e9"', "Last-Modified": late}),
+            "/never": answer(status=304),
+            "/date": page("date", head='<meta name="date" content="2999-01-01">'),
+        }
+    )
+    async with serving(site), running(monkeypatch, site):
+        site_id = await add_site(site.url)
+        done = await crawl(site_id)
+        kept = await stored(site_id)
+        dated = await pages.fetchval("SELECT published_at FROM pages WHERE url LIKE '%/date'")
+    assert kept == {"/", "/tag", "/date"}
+    assert dict(done.reasons) == {"bad_http": 1}
+    assert dated is None
+
+
+async def test_a_site_that_cannot_be_crawled_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = site_of({"/": ()})
+    async with serving(site), running(monkeypatch, site):
+        await add_site("http://no host/", recrawl_every=timedelta(hours=1))
+        site_id = await add_site(site.url, recrawl_every=timedelta(hours=1))
+        await jobs.begin_due_crawls()
+        assert await pages.fetchval("SELECT site_id FROM crawls") == site_id
+
+
+async def test_reports_of_old_crawls_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = site_of({"/": ()})
+    async with serving(site), running(monkeypatch, site):
+        site_id = await add_site(site.url)
+        for _ in range(jobs.KEPT_CRAWLS + 2):
+            await crawl(site_id)
+        await jobs.forget_old_crawls()
+        left = [row["id"] for row in await pages.fetch("SELECT id FROM crawls ORDER BY id")]
+        kept = await stored(site_id)
+    assert left == list(range(3, jobs.KEPT_CRAWLS + 3))
+    assert kept == {"/"}
