@@ -7,10 +7,12 @@ from importlib import resources
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
+from roadworthy.http.problems import Problem
 from sitesearch.service import service
 from sitesearch.web import api, owner
 from sitesearch.web import pages as public
-from sitesearch.web.errors import show_error
+from sitesearch.web.bodies import LONGEST_BODY, BoundedBodies
+from sitesearch.web.errors import show_error, show_failure, show_problem
 from sitesearch.web.rendering import VersionedFiles
 
 site = FastAPI(
@@ -21,10 +23,13 @@ site = FastAPI(
     docs_url=None,
     redoc_url=None,
 )
+site.add_middleware(BoundedBodies, largest=LONGEST_BODY)
 site.add_exception_handler(HTTPException, show_error)
-site.include_router(api.router)
-site.include_router(public.router)
-site.include_router(owner.router)
+site.add_exception_handler(Problem, show_problem)
+site.add_exception_handler(Exception, show_failure)
+for router in (api.router, public.router, owner.router):
+    site.include_router(router)
+site.state.routes = [*api.router.routes, *public.router.routes, *owner.router.routes]
 site.mount("/static", VersionedFiles(directory=str(resources.files("sitesearch").joinpath("static"))), name="static")
 
 app = service.install(site)

@@ -291,12 +291,12 @@ def _result(row: Any, site: Site, forms: Sequence[Form]) -> Result:
 
 
 async def every_result(
-    database: Database, site: Site, text: str, *, since: Since | None = None, now: datetime
+    database: Database, site: Site, text: str, *, since: Since | None = None, exact: bool = False, now: datetime
 ) -> list[Result]:
-    """Return all results that a search shows on its pages together, at most 200."""
+    """Return all results that a search shows on its pages together, at most 200. Raises TimeoutError as it does."""
     results: list[Result] = []
     for page in range(1, MOST_PAGES + 1):
-        found = await search(database, site, text, page=page, since=since, now=now)
+        found = await search(database, site, text, page=page, since=since, exact=exact, now=now)
         results += found.results
         if page >= found.pages:
             break

@@ -56,8 +56,8 @@ WITH headed AS MATERIALIZED (
     SELECT count(*) AS anytime,
            count(*) FILTER (WHERE dated_at >= now() - interval '1 day') AS day,
            count(*) FILTER (WHERE dated_at >= now() - interval '7 days') AS week,
-           count(*) FILTER (WHERE dated_at >= now() - interval '1 month') AS month,
-           count(*) FILTER (WHERE dated_at >= now() - interval '1 year') AS year
+           count(*) FILTER (WHERE dated_at >= now() - interval '30 days') AS month,
+           count(*) FILTER (WHERE dated_at >= now() - interval '365 days') AS year
     FROM dated
 ), finalists AS MATERIALIZED (
     SELECT page_id, heading, prior FROM (SELECT * FROM headed UNION SELECT * FROM matched) AS candidates

@@ -21,7 +21,7 @@ MEDIA_TYPES: Mapping[Format, str] = {
 
 _BATCH = 50
 _COLUMNS = ("url", "title", "date", "language", "description", "text")
-_SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _MARKDOWN_SPECIAL = str.maketrans({char: f"\\{char}" for char in r"\`*_{}[]<>()#+!|~"})
 
 Row = Mapping[str, str]

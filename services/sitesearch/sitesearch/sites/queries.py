@@ -49,7 +49,7 @@ class Recorder:
 
     def record(self, site: int, query: str, *, found: bool) -> None:
         """Count a search. Beyond 10,000 different queries in one interval, new ones are not counted."""
-        key = (site, " ".join(query.lower().split())[:200])
+        key = (site, " ".join(query.replace("\x00", " ").lower().split())[:200])
         if not key[1] or (key not in self._pending and len(self._pending) >= _MOST_PENDING):
             return
         counts = self._pending.setdefault(key, [0, 0])

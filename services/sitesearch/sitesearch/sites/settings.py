@@ -7,10 +7,17 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-Pattern = Annotated[str, Field(min_length=1, max_length=500)]
-Selector = Annotated[str, Field(max_length=500)]
+from sitesearch.crawl import addresses
+from sitesearch.crawl.addresses import LONGEST_ADDRESS, LONGEST_PATTERN, MOST_PATTERNS
+from sitesearch.crawl.extract import Selectors
+
+PRINTED = r"^[^\x00-\x1f\x7f]*$"
+_LONGEST_NAME = 100
+
+Pattern = Annotated[str, Field(min_length=1, max_length=LONGEST_PATTERN, pattern=PRINTED)]
+Patterns = Annotated[list[Pattern], Field(max_length=MOST_PATTERNS)]
+Selector = Annotated[str, Field(max_length=500, pattern=PRINTED)]
 
 LANGUAGES = (
     "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "estonian", "finnish", "french", "german",
@@ -25,17 +32,25 @@ class SiteSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    start_url: str = Field(max_length=2000, description="Where to begin: an http or https address.")
-    name: str = Field(default="", max_length=100, description="What people see; the host by default.")
+    start_url: str = Field(
+        max_length=LONGEST_ADDRESS, pattern=PRINTED, description="Where to begin: an http or https address."
+    )
+    name: str = Field(
+        default="", max_length=_LONGEST_NAME, pattern=PRINTED, description="What people see; the host by default."
+    )
     max_depth: int = Field(default=5, ge=1, le=5, description="How many clicks away from the start to go.")
     max_pages: int = Field(default=10_000, ge=1, le=1_000_000, description="When to stop.")
-    include: list[Pattern] = Field(default_factory=list, max_length=50, description="Crawl only addresses like these.")
-    exclude: list[Pattern] = Field(default_factory=list, max_length=50, description="Leave out addresses like these.")
+    include: Patterns = Field(default_factory=list, description="Crawl only addresses like these.")
+    exclude: Patterns = Field(default_factory=list, description="Leave out addresses like these.")
     content_selector: Selector | None = Field(default=None, description="CSS selector of what to index.")
     title_selector: Selector | None = Field(default=None, description="CSS selector of the title.")
     drop_selector: Selector | None = Field(default=None, description="CSS selector of what to leave out.")
     delay_seconds: float | None = Field(default=None, ge=0, le=60, description="Least time between two requests.")
-    language: str | None = Field(default=None, description="How to read words; by each page's own language by default.")
+    language: str | None = Field(
+        default=None,
+        description="How to read words; by each page's own language by default.",
+        json_schema_extra={"enum": [*LANGUAGES, None]},
+    )
     recrawl_hours: int | None = Field(default=None, ge=1, le=24 * 90, description="Crawl again after so many hours.")
 
     @field_validator("start_url")
@@ -44,13 +59,9 @@ class SiteSettings(BaseModel):
         if value and "://" not in value:
             value = f"https://{value}"
         try:
-            parts = urlsplit(value)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
-            raise ValueError("write the address of a web page, such as https://example.org/")
-        return parts._replace(path=parts.path or "/", fragment="").geturl()
+            return addresses.normalise(value)
+        except addresses.BadAddress as error:
+            raise ValueError("write the address of a web page, such as https://example.org/") from error
 
     @field_validator("content_selector", "title_selector", "drop_selector")
     @classmethod
@@ -58,8 +69,8 @@ class SiteSettings(BaseModel):
         if not value:
             return None
         try:
-            LexborHTMLParser("<p></p>").css(value)
-        except (SelectolaxError, ValueError) as error:
+            Selectors(content=value)
+        except ValueError as error:
             raise ValueError("write a CSS selector, such as main or .content") from error
         return value
 
@@ -75,10 +86,17 @@ class SiteSettings(BaseModel):
     @model_validator(mode="after")
     def _named(self) -> SiteSettings:
         if not self.name:
-            self.name = urlsplit(self.start_url).netloc
+            self.name = _as_people_write_it(urlsplit(self.start_url).netloc)[:_LONGEST_NAME]
         return self
 
     @property
     def recrawl_every(self) -> timedelta | None:
         """The time between two crawls, None for only when asked."""
         return None if self.recrawl_hours is None else timedelta(hours=self.recrawl_hours)
+
+
+def _as_people_write_it(host: str) -> str:
+    try:
+        return host.encode("ascii").decode("idna")
+    except UnicodeError:
+        return host

@@ -6,29 +6,51 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from roadworthy.http.problems import Problem
 from sitesearch.crawl import progress as crawl_progress
 from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
+from sitesearch.crawl.outcomes import Reason
 from sitesearch.jobs import recorder
 from sitesearch.search import find
 from sitesearch.search.find import Found, Since
 from sitesearch.search.query import LONGEST_QUERY
 from sitesearch.service import pages
 from sitesearch.sites import export, queries, sites
-from sitesearch.sites.settings import SiteSettings
+from sitesearch.sites.settings import PRINTED, SiteSettings
 from sitesearch.sites.sites import SiteDetail
-from sitesearch.web.context import measure
+from sitesearch.web.context import detail_or_404, measure, progress_or_404, site_or_404, too_slow
 from sitesearch.web.forms import refuse_other_sites
-from sitesearch.web.owner import apply_settings, detail_or_404, export_response, progress_or_404
-from sitesearch.web.pages import site_or_404
+from sitesearch.web.owner import apply_settings, export_response
 from sitesearch.web.progress import as_json
 
-router = APIRouter(prefix="/api/v1")
+
+class ProblemView(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    request_id: str | None = None
+    errors: list[dict[str, Any]] | None = Field(default=None, description="What of the request is not valid.")
+
+
+_PROBLEM = {"content": {"application/problem+json": {"schema": ProblemView.model_json_schema()}}}
+_EXPORT: dict[str, Any] = {"content": {media_type.partition(";")[0]: {} for media_type in export.MEDIA_TYPES.values()}}
+
+router = APIRouter(
+    prefix="/api/v1",
+    responses={
+        "4XX": {"description": "The request cannot be met as it is.", **_PROBLEM},
+        "5XX": {"description": "The service cannot meet it at the moment.", **_PROBLEM},
+    },
+)
 
 QueryText = Annotated[str, Query(max_length=LONGEST_QUERY, description='Words, "a phrase", -without.')]
+Exact = Annotated[bool, Query(description="Search the query as it is, without correcting it.")]
 Days = Annotated[int, Query(ge=1, le=365, description="How many days back, today included.")]
 
 
@@ -49,6 +71,17 @@ class SiteInList(BaseModel):
     pages: int
     crawl: int | None = Field(description="The latest crawl.")
     crawl_state: str | None
+
+
+class CrawlInList(BaseModel):
+    """A crawl in a list."""
+
+    crawl_id: int
+    state: str
+    trigger: str
+    reason: str | None
+    started_at: datetime
+    finished_at: datetime | None
 
 
 class CrawlView(BaseModel):
@@ -141,6 +174,8 @@ class AnalyticsView(BaseModel):
 
 class SearchReport(BaseModel):
     """A search that a person settled on while typing."""
+
+    model_config = ConfigDict(strict=True)
 
     query: str = Field(min_length=1, max_length=LONGEST_QUERY)
     found: bool
@@ -235,12 +270,14 @@ async def start_crawl(request: Request, site: str, response: Response) -> CrawlV
 
 
 @router.get("/sites/{site}/crawls", tags=["crawls"])
-async def list_crawls(site: str, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[dict[str, Any]]:
-    """List a site's crawls, the latest first."""
+async def list_crawls(site: str, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[CrawlInList]:
+    """List a site's crawls, the latest first. Ended ones but the latest ten are forgotten."""
     found = await detail_or_404(site)
     return [
-        {"crawl_id": each.id, "state": each.state, "trigger": each.trigger, "reason": each.reason,
-         "started_at": each.started_at, "finished_at": each.finished_at}
+        CrawlInList(
+            crawl_id=each.id, state=each.state, trigger=each.trigger, reason=each.reason, started_at=each.started_at,
+            finished_at=each.finished_at,
+        )
         for each in await sites.latest_crawls(pages, found.id, limit)
     ]  # fmt: skip
 
@@ -263,9 +300,9 @@ async def stop_crawl(request: Request, site: str, crawl: int) -> None:
 async def list_refusals(
     site: str,
     crawl: int,
-    reason: Annotated[str | None, Query(max_length=50)] = None,
-    after_reason: Annotated[str, Query(max_length=50)] = "",
-    after_url: Annotated[str, Query(max_length=2000)] = "",
+    reason: Reason | None = None,
+    after_reason: Annotated[str, Query(max_length=50, pattern=PRINTED)] = "",
+    after_url: Annotated[str, Query(max_length=2000, pattern=PRINTED)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[RefusalView]:
     """List the addresses of a crawl that gave no page; go on after the last one with `after_reason` and `after_url`."""
@@ -285,14 +322,14 @@ async def search(
     q: QueryText,
     page: Annotated[int, Query(ge=1, le=find.MOST_PAGES)] = 1,
     since: Since | None = None,
-    exact: Annotated[bool, Query(description="Search the query as it is, without correcting it.")] = False,
+    exact: Exact = False,
 ) -> SearchView:
     """Search a site, ten results a page, 200 at most."""
     chosen = await site_or_404(site)
     try:
         found = await find.search(pages, chosen, q, page=page, since=since, exact=exact, now=datetime.now(UTC))
     except TimeoutError as error:
-        raise Problem(503, detail="The search took too long; try again.", headers={"retry-after": "2"}) from error
+        raise too_slow() from error
     measure(found, record=page == 1)
     return _search_view(found)
 
@@ -325,12 +362,13 @@ async def analytics(site: str, days: Days = 30, limit: Annotated[int, Query(ge=1
     )
 
 
-@router.get("/sites/{site}/export", tags=["export"], response_class=Response)
+@router.get("/sites/{site}/export", tags=["export"], response_class=Response, responses={200: _EXPORT})
 async def export_site(
     site: str,
     format: export.Format = "json",
     q: Annotated[str, Query(max_length=LONGEST_QUERY)] = "",
     since: Since | None = None,
+    exact: Exact = False,
 ) -> Response:
     """Stream a site's pages or, with `q`, the results that it has, as JSON, CSV or Markdown."""
-    return await export_response(site, format, q, since or "")
+    return await export_response(site, format, q, since or "", exact=exact)

@@ -11,7 +11,6 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from sitesearch.crawl import progress as crawl_progress
 from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
 from sitesearch.crawl.outcomes import TEXT
-from sitesearch.crawl.progress import Progress
 from sitesearch.jobs import index_site_again
 from sitesearch.search import find
 from sitesearch.service import pages, progress_streams, service
@@ -19,6 +18,7 @@ from sitesearch.sites import export, queries, sites
 from sitesearch.sites.settings import LANGUAGES, SiteSettings
 from sitesearch.sites.sites import SiteDetail
 from sitesearch.web import progress
+from sitesearch.web.context import detail_or_404, progress_or_404, site_or_404, too_slow
 from sitesearch.web.forms import read_form, site_settings
 from sitesearch.web.pages import documentation_url, since_of
 from sitesearch.web.rendering import render
@@ -26,24 +26,6 @@ from sitesearch.web.rendering import render
 router = APIRouter(include_in_schema=False)
 
 ANALYSED_DAYS = 30
-
-
-async def detail_or_404(slug: str) -> SiteDetail:
-    """Return the site with its settings, or raise HTTPException 404."""
-    site = await sites.get_site(pages, slug) if 0 < len(slug) <= 63 else None
-    if site is None:
-        raise HTTPException(
-            404, "There is no such site. It may have been deleted; the front page lists those there are."
-        )
-    return site
-
-
-async def progress_or_404(site: SiteDetail, crawl: int) -> Progress:
-    """Return how a crawl of the site stands, or raise HTTPException 404."""
-    found = await crawl_progress.read(pages, crawl) if 0 < crawl < 2**63 else None
-    if found is None or found.site_id != site.id:
-        raise HTTPException(404, "There is no such crawl of this site.")
-    return found
 
 
 def _see(path: str) -> Response:
@@ -87,13 +69,18 @@ async def add_site(request: Request) -> Response:
 async def add_documentation(request: Request) -> Response:
     """Add this service's own documentation as a site and begin to crawl it: the first look without a network."""
     await read_form(request)
-    url = documentation_url(request)
+    try:
+        settings = SiteSettings(
+            start_url=documentation_url(request),
+            name="Roadworthy documentation",
+            include=["/documentation/*"],
+            language="english",
+        )
+    except ValueError as error:
+        raise HTTPException(400, "The Host header of the request is no address that can be crawled.") from error
     async with pages.transaction():
-        slug = await sites.site_at(pages, url)
+        slug = await sites.site_at(pages, settings.start_url)
         if slug is None:
-            settings = SiteSettings(
-                start_url=url, name="Roadworthy documentation", include=["/documentation/*"], language="english"
-            )
             slug = await sites.add_site(pages, settings)
         await begin_crawl((await detail_or_404(slug)).id)
     return _see(f"/sites/{slug}")
@@ -205,20 +192,21 @@ async def show_queries(slug: str) -> Response:
 
 
 @router.get("/sites/{slug}/export.{form}")
-async def export_site(slug: str, form: str, q: str = "", since: str = "") -> Response:
+async def export_site(slug: str, form: str, q: str = "", since: str = "", exact: str = "") -> Response:
     """Download a site's pages or, with a query, the results that it has, as JSON, CSV or Markdown."""
     if form not in export.MEDIA_TYPES:
         raise HTTPException(404, "Exports end in .json, .csv or .md.")
-    return await export_response(slug, cast("export.Format", form), q, since)
+    return await export_response(slug, cast("export.Format", form), q, since, exact=bool(exact))
 
 
-async def export_response(slug: str, form: export.Format, q: str, since: str) -> Response:
+async def export_response(slug: str, form: export.Format, q: str, since: str, *, exact: bool) -> Response:
     """Return an export as a download."""
-    site = await find.find_site(pages, slug) if 0 < len(slug) <= 63 else None
-    if site is None:
-        raise HTTPException(404, "There is no such site.")
+    site = await site_or_404(slug)
     if q.strip():
-        results = await find.every_result(pages, site, q, since=since_of(since), now=datetime.now(UTC))
+        try:
+            results = await find.every_result(pages, site, q, since=since_of(since), exact=exact, now=datetime.now(UTC))
+        except TimeoutError as error:
+            raise too_slow() from error
         rows = export.result_rows(results)
     else:
         rows = export.index_rows(pages, site.id)

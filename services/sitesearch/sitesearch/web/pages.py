@@ -9,11 +9,11 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from sitesearch.search import find
-from sitesearch.search.find import Found, Since, Site
+from sitesearch.search.find import Found, Since
 from sitesearch.service import pages
 from sitesearch.sites import sites
 from sitesearch.web import documentation
-from sitesearch.web.context import measure
+from sitesearch.web.context import measure, site_or_404
 from sitesearch.web.rendering import query_url, render
 
 router = APIRouter(include_in_schema=False)
@@ -29,16 +29,6 @@ def since_of(text: str) -> Since | None:
 def page_of(text: str) -> int:
     """Return a page's number within bounds, 1 for what is none."""
     return min(max(int(text), 1), find.MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 6 else 1
-
-
-async def site_or_404(slug: str) -> Site:
-    """Return the site of that slug, or raise HTTPException 404."""
-    site = await find.find_site(pages, slug) if 0 < len(slug) <= 63 else None
-    if site is None:
-        raise HTTPException(
-            404, "There is no such site. It may have been deleted; the front page lists those there are."
-        )
-    return site
 
 
 @router.get("/")
@@ -104,7 +94,8 @@ def _links(found: Found, exact: str) -> dict[str, object]:
         "exact_link": link(exact=1),
         "suggestion_link": link(q=found.suggestion, exact=None) if found.suggestion else None,
         "exports": [
-            (form, query_url(f"/sites/{site}/export.{form}", q=text, since=since)) for form in ("json", "csv", "md")
+            (form, query_url(f"/sites/{site}/export.{form}", q=text, since=since, exact=exact))
+            for form in ("json", "csv", "md")
         ],
     }
 

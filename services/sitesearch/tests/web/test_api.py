@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from sitesearch.jobs import recorder
+from sitesearch.search import find
 from sitesearch.search.find import Site
 from sitesearch.service import pages
 from sitesearch.sites.export import inert
@@ -123,3 +125,84 @@ async def test_openapi_describes_every_route(client: httpx.AsyncClient) -> None:
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             assert operation.get("description"), f"{method} {path}"
+
+
+async def test_each_problem_is_described_as_it_is_answered(client: httpx.AsyncClient) -> None:
+    described = (await client.get("/api/v1/openapi.json")).json()
+    assert "HTTPValidationError" not in described.get("components", {}).get("schemas", {})
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            problem = operation["responses"]["4XX"]["content"]
+            assert list(problem) == ["application/problem+json"], f"{method} {path}"
+    exported = described["paths"]["/api/v1/sites/{site}/export"]["get"]["responses"]["200"]["content"]
+    assert set(exported) == {"application/json", "text/csv", "text/markdown"}
+
+
+async def test_a_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) -> None:
+    answer = await client.patch(f"{API}/any", json={})
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "DELETE, GET, PUT"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"start_url": "https://exa mple.org/"},
+        {"start_url": "http://2130706433/"},
+        {"start_url": "http://example.org:0/"},
+        {"start_url": "https://example.org/", "name": "a\x00b"},
+        {"start_url": "https://example.org/", "include": ["/" + "x" * 300]},
+        {"start_url": "https://example.org/", "exclude": ["a\x00"]},
+        {"start_url": "https://example.org/", "content_selector": "div[["},
+    ],
+)
+async def test_what_could_not_be_crawled_is_not_kept(
+    client: httpx.AsyncClient, settings: dict[str, str | list[str]]
+) -> None:
+    answer = await client.post(API, json=settings)
+    assert answer.status_code == 422
+    assert await pages.fetchval("SELECT count(*) FROM sites") == 0
+
+
+async def test_a_site_is_named_as_people_write_its_host(client: httpx.AsyncClient) -> None:
+    added = await client.post(API, json={"start_url": "https://b\u00fccher.example/"})
+    assert added.json()["settings"]["name"] == "b\u00fccher.example"
+    assert added.json()["settings"]["start_url"] == "https://xn--bcher-kva.example/"
+
+
+@pytest.mark.parametrize("path", ["/search?q=x", "", "/suggest?q=x", "/export", "/analytics"])
+async def test_what_is_no_name_of_a_site_is_not_there(client: httpx.AsyncClient, path: str) -> None:
+    for slug in ("%00", "a%00b", "caf%C3%A9", "%FF", "x" * 64):
+        assert (await client.get(f"{API}/{slug}{path}")).status_code == 404
+
+
+async def test_no_query_keeps_others_from_being_counted(client: httpx.AsyncClient, garden: Site) -> None:
+    for query in ("a\x00b", "\x00"):
+        answer = await client.post(f"{API}/{garden.slug}/searches", json={"query": query, "found": True})
+        assert answer.status_code == 204
+    await recorder.value.flush()
+    assert await pages.fetchval("SELECT query FROM query_counts") == "a b"
+
+
+async def test_a_body_without_end_is_not_read_to_its_end(client: httpx.AsyncClient) -> None:
+    answer = await client.post(API, content=b'{"start_url": "' + b"x" * 300_000)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_an_export_whose_search_takes_too_long_says_so(
+    client: httpx.AsyncClient, garden: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "TIMEOUT", timedelta(0))
+    answer = await client.get(f"{API}/{garden.slug}/export", params={"q": "compost"})
+    assert answer.status_code == 503
+    shown = await client.get(f"/sites/{garden.slug}/export.csv", params={"q": "compost"})
+    assert (shown.status_code, shown.headers["retry-after"]) == (503, "2")
+    assert "Busy at the moment" in shown.text
+
+
+async def test_an_export_holds_what_its_page_shows(client: httpx.AsyncClient, garden: Site) -> None:
+    shown = await client.get("/search", params={"site": garden.slug, "q": "compst", "exact": "1"})
+    assert "export.json" not in shown.text
+    exported = await client.get(f"{API}/{garden.slug}/export", params={"q": "compst", "exact": "true"})
+    assert exported.json() == []

@@ -11,6 +11,7 @@ import pytest
 from roadworthy import Service, testing
 from sitesearch.search.find import Site
 from sitesearch.service import pages
+from sitesearch.sites import sites
 from sitesearch.web.rendering import breadcrumbs, query_url, took
 
 
@@ -70,7 +71,7 @@ async def test_the_fragment_is_the_results_alone(client: httpx.AsyncClient, gard
 
 async def test_corrections_can_be_declined(client: httpx.AsyncClient, garden: Site) -> None:
     answer = await client.get("/search", params={"site": garden.slug, "q": "compst"})
-    assert "Showing results for <strong>compost</strong>" in answer.text
+    assert "Showing results for <strong><bdi>compost</bdi></strong>" in answer.text
     declined = await client.get("/search", params={"site": garden.slug, "q": "compst", "exact": "1"})
     assert "Nothing found" in declined.text
 
@@ -184,3 +185,34 @@ def test_addresses_as_people_read_them() -> None:
     assert breadcrumbs("https://a.example/caf%C3%A9/x_y.html?q=1") == ["a.example", "café", "x y"]
     assert query_url("/search", q="a&b", page=None) == "/search?q=a%26b"
     assert [took(seconds) for seconds in (0.0123, 42.9, 200, 7500)] == ["12 ms", "42 s", "3 min 20 s", "2 h 5 min"]
+
+
+async def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_the_inside(
+    running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitesearch.app import app
+
+    async def faulty(*_: object) -> None:
+        raise RuntimeError("the inside")
+
+    monkeypatch.setattr(sites, "list_sites", faulty)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://site.test") as client:
+        for path, media_type in (("/", "text/html"), ("/api/v1/sites", "application/problem+json")):
+            answer = await client.get(path)
+            assert answer.status_code == 500
+            assert answer.headers["content-type"].startswith(media_type)
+            assert "inside" not in answer.text
+
+
+async def test_the_front_page_says_how_to_add_any_other_site(client: httpx.AsyncClient, garden: Site) -> None:
+    front = (await client.get("/")).text
+    assert "Any other site: paste its address above" in front
+    assert "SITESEARCH_ALLOW_HOSTS" in front
+    assert f'href="/search?site={garden.slug}"' in front
+
+
+async def test_a_host_that_is_no_address_adds_nothing(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/sites/documentation", headers={"host": "a b"})
+    assert answer.status_code == 400
+    assert await pages.fetchval("SELECT count(*) FROM sites") == 0
