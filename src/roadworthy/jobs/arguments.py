@@ -13,6 +13,9 @@ import msgspec
 
 from roadworthy.errors import DeclarationError, InvalidArguments
 
+LARGEST = 1_000_000
+"""The most bytes of one job's arguments: a worker takes hundreds of jobs ahead and holds them all."""
+
 _LONGEST_KEY = 500
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -80,9 +83,15 @@ class Arguments:
     def encode(self, bound: dict[str, Any]) -> bytes:
         """Return bound arguments as a JSON object; raise `InvalidArguments` for a value that JSON cannot carry."""
         try:
-            return self._encode(bound)
+            encoded = self._encode(bound)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidArguments(f"job {self.name!r} was given what JSON cannot carry: {error}") from None
+        if len(encoded) > LARGEST:
+            raise InvalidArguments(
+                f"job {self.name!r} was given arguments of {len(encoded):,} bytes, more than {LARGEST:,}; "
+                "keep what is large elsewhere and pass its id"
+            )
+        return encoded
 
     def decode(self, arguments: bytes) -> dict[str, Any]:
         """Return the arguments kept as JSON, each as its parameter's type; or raise `InvalidArguments`."""

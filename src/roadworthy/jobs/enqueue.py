@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from roadworthy.jobs.engine import NewJob
-from roadworthy.jobs.spec import JobSpec
+from roadworthy.jobs.spec import LONGEST, JobSpec
 from roadworthy.telemetry.logging import CONTEXT
 
 _TRAVELS = ("request_id", "trace_id")
+_LAST_YEAR = 9000
 
 
 def new_job(
@@ -23,8 +24,14 @@ def new_job(
     """Return the job of `spec` with the arguments that `spec.arguments.bind` returned.
 
     The ids of the request that is being answered go with it into its log lines. A `priority` of None is the declared
-    one.
+    one. Raise ValueError for a priority, a delay or a time that cannot be kept.
     """
+    if priority is not None and not -32768 <= priority <= 32767:
+        raise ValueError(f"priority={priority} does not fit in -32768..32767; pass one that does")
+    if delay is not None and delay > LONGEST:
+        raise ValueError(f"delay={delay} is more than {LONGEST.days} days; pass a shorter one")
+    if run_at is not None and run_at.year > _LAST_YEAR:
+        raise ValueError(f"run_at={run_at.isoformat()} is after the year {_LAST_YEAR}; pass an earlier time")
     context = CONTEXT.get({})
     return NewJob(
         queue=spec.queue,

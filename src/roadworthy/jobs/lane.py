@@ -20,14 +20,25 @@ Cut = Literal["lease lost", "drain"]
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A claimed job in this process: waiting for a slot, running, or finished and not yet confirmed."""
+    """A claimed job in this process: waiting for a slot, running, or finished and not yet confirmed.
+
+    `taken_at` is when its claim was asked for, `renewed_at` the same or when the latest renewal of its lease was.
+    `superseded` says that this process claimed the job again.
+    """
 
     job: ClaimedJob
     lane: Lane
     taken_at: float
+    renewed_at: float = 0.0
     task: asyncio.Task[None] | None = None
     cut: Cut | None = None
     finished: bool = False
+    superseded: bool = False
+
+    @property
+    def kept_until(self) -> float:
+        """Until when nobody else can have taken the job: its lease began after it was asked for."""
+        return self.renewed_at + self.lane.lease.total_seconds()
 
 
 @dataclass(slots=True, eq=False)
@@ -58,11 +69,16 @@ class Lane:
         return self.queue.concurrency - self.running
 
     def appetite(self) -> int:
-        """Return how many jobs to claim now; 0 while it holds more than half of what it should."""
+        """Return how many jobs to claim now; 0 while it holds more than half of what it should and no slot idles."""
         slots = self.queue.concurrency
         ahead = 0 if self._mean is None else min(int(slots * _HORIZON / max(self._mean, 1e-6)), _MOST_AHEAD)
         want = slots + ahead - self.running - len(self.waiting)
-        return want if want > 0 and (want * 2 >= slots + ahead or (ahead == 0 and self.free > 0)) else 0
+        return want if want > 0 and (want * 2 >= slots + ahead or self.free > len(self.waiting)) else 0
+
+    def look(self) -> None:
+        """Have it claim as soon as it has an appetite: its queue may have become ready."""
+        self.exhausted = False
+        self.wake.set()
 
     def ran(self, seconds: float) -> None:
         """Note how long an attempt took."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from roadworthy.jobs.engine import (
     Retry,
     State,
 )
+from roadworthy.jobs.frontier import Frontier
 from roadworthy.jobs.metrics import JOBS_ENQUEUED
 from roadworthy.jobs.notify import Notifier
 from roadworthy.jobs.session import Session
@@ -46,6 +48,7 @@ _FIRES_KEPT = timedelta(days=1)
 _LEASE_EXPIRED = ("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection")
 _KEEPALIVE = 15.0
 _COMMIT_WATCH = (0.001, 0.05, 2.0)
+_NEWEST = 2**63 - 1
 _in_order = itemgetter(8, 9, 0)
 
 
@@ -53,7 +56,9 @@ class PostgresEngine:
     """The engine on PostgreSQL.
 
     Enqueuing and looking run on `pool` and so join its current transaction. Claims, completions and heartbeats run on
-    three connections of the engine's own, whose plans are pinned and which no job can exhaust.
+    three connections of the engine's own, whose plans are pinned and which no job can exhaust. A fourth carries single
+    enqueues outside a transaction, and wake-ups: the pool resets a connection after each use, a round trip that this
+    one saves. While it is busy, the pool serves.
     """
 
     def __init__(
@@ -78,16 +83,21 @@ class PostgresEngine:
         self._claims = Session(dsn, pins, name="roadworthy claims", timeout=timeout)
         self._completions = Session(dsn, pins, name="roadworthy completions", timeout=timeout)
         self._leases = Session(dsn, pins, name="roadworthy leases", timeout=timeout)
+        self._direct = Session(dsn, pins, name="roadworthy enqueues", timeout=timeout)
+        self._frontiers: defaultdict[str, Frontier] = defaultdict(Frontier)
         self._notifier = Notifier(self._notify, interval=notify_interval)
         self._watches: set[asyncio.Task[None]] = set()
         self._watched: dict[Any, set[str]] = {}
 
     async def close(self) -> None:
         """Send the wake-ups held back and close the engine's own connections; the pool stays open."""
+        for wanted in self._watched.values():
+            # Their transactions may be over already; a hint too early is only useless.
+            self._notifier.wake(wanted)
         for watch in self._watches:
             watch.cancel()
         await self._notifier.close()
-        for session in (self._claims, self._completions, self._leases):
+        for session in (self._claims, self._completions, self._leases, self._direct):
             await session.close()
 
     async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
@@ -96,28 +106,35 @@ class PostgresEngine:
             return []
         if connection is not None:
             return await self._insert(connection, jobs)
-        async with self._pool.connection() as own:
+        if self._pool.current() is not None:
+            async with self._pool.connection() as current:
+                return await self._insert(current, jobs)
+        if self._direct.free and await self._direct_opened():
+            rows = await self._direct.fetch(self._sql["enqueue_jobs"], *_new_columns(jobs))
+            self._notifier.wake({job.queue for job in jobs})
+            return self._added(jobs, rows)
+        async with _reaching(), self._pool.acquire() as own:
             return await self._insert(own, jobs)
+
+    async def _direct_opened(self) -> bool:
+        """Whether the connection for enqueues is there; where not, the pool waits for a database that is away."""
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._direct.open()
+            return True
+        return False
 
     async def _insert(self, connection: Any, jobs: Sequence[NewJob]) -> list[int | None]:
         joined = connection.is_in_transaction()
-        rows = await connection.fetch(
-            self._sql["enqueue_jobs"],
-            [job.queue for job in jobs],
-            [job.job for job in jobs],
-            [job.arguments.decode() for job in jobs],
-            [job.attempts for job in jobs],
-            [job.priority for job in jobs],
-            [job.unique_key for job in jobs],
-            [None if job.context is None else msgspec.json.encode(job.context).decode() for job in jobs],
-            [job.delay for job in jobs],
-            [job.run_at for job in jobs],
-        )
+        rows = await connection.fetch(self._sql["enqueue_jobs"], *_new_columns(jobs))
         wanted = {job.queue for job in jobs}
         if joined:
             self._wake_after_commit(connection, wanted)
         else:
             self._notifier.wake(wanted)
+        return self._added(jobs, rows)
+
+    def _added(self, jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[int | None]:
+        """Return the ids of `jobs`, in order, and count what was added."""
         ids = _ids_in_order(jobs, rows)
         if self._enqueued is not None:
             added = Counter((job.queue, job.job) for job, id in zip(jobs, ids, strict=True) if id is not None)
@@ -150,17 +167,11 @@ class PostgresEngine:
         self._notifier.wake(wanted)
 
     async def _notify(self, queues: list[str]) -> None:
-        async with self._pool.acquire() as connection:
-            try:
-                await connection.execute(self._sql["notify"], queues)
-            except (*driver.LOST, TimeoutError) as error:
-                raise DatabaseUnavailable(f"a wake-up was not sent: {error}") from error
+        await self._direct.fetch(self._sql["notify"], queues)
 
     async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
         """Lease ready jobs; see `Engine.claim`."""
-        rows = await self._claims.fetch(self._sql["claim_jobs"], queue, limit, lease, worker)
-        if len(rows) > limit:
-            raise RuntimeError(f"a claim of {limit} jobs returned {len(rows)}: its plan ignores the limit")
+        rows = await self._claim(self._frontiers[queue], queue, limit, lease, worker)
         rows.sort(key=_in_order)
         return [
             ClaimedJob(
@@ -177,6 +188,38 @@ class PostgresEngine:
             for id, fence, job, arguments, attempt, attempts, context, waited, _, _ in rows
         ]
 
+    async def _claim(
+        self, frontier: Frontier, queue: str, limit: int, lease: timedelta, worker: str
+    ) -> list[driver.Record]:
+        rows: list[driver.Record] = []
+        if (spans := frontier.spans(time.monotonic())) is not None:
+            places, ends = zip(*spans, strict=True)
+            columns = (*zip(*places, strict=True), ends)
+            rows = await self._claimed("claim_jobs_after", queue, limit, lease, worker, *columns)
+            frontier.claimed(sorted(map(_in_order, rows)))
+            if len(rows) == limit or frontier.dear:
+                return rows
+        try:
+            whole = await self._claimed("claim_jobs", queue, limit - len(rows), lease, worker)
+        except DatabaseUnavailable:
+            if rows:
+                return rows
+            raise
+        frontier.claimed_whole(time.monotonic(), self._claims.took, sorted(map(_in_order, whole)))
+        return rows + whole
+
+    async def _claimed(self, statement: str, queue: str, limit: int, *rest: Any) -> list[driver.Record]:
+        rows = await self._claims.fetch(self._sql[statement], queue, limit, *rest)
+        if len(rows) > limit:
+            raise RuntimeError(f"a claim of {limit} jobs returned {len(rows)}: its plan ignores the limit")
+        return rows
+
+    def _returned(self, queues: Iterable[str]) -> None:
+        """Have the queues looked at: jobs came back that may lie behind what this process claimed."""
+        for queue in queues:
+            self._frontiers[queue].returned()
+        self._notifier.wake(queues)
+
     async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
         """Apply outcomes; see `Engine.complete`."""
         applied: set[int] = set()
@@ -187,8 +230,8 @@ class PostgresEngine:
                 some.sort(key=_by_id)
                 row = await self._completions.fetchrow(self._sql[statement], *_columns(some))
                 applied.update(row[0] or ())
-                if kind is Release:
-                    self._notifier.wake(row[1] or ())
+                if kind is Release or kind is Retry:
+                    self._returned(row[1] or ())
         return {outcome.id for outcome in outcomes} - applied
 
     async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
@@ -202,7 +245,7 @@ class PostgresEngine:
     async def promote(self, *, limit: int = 1000) -> timedelta | None:
         """Make due jobs ready; see `Engine.promote`."""
         promoted, wanted = await self._leases.fetchrow(self._sql["promote_jobs"], limit)
-        self._notifier.wake(wanted or ())
+        self._returned(wanted or ())
         if promoted == limit:
             return timedelta(0)
         rows = await self._leases.fetch(self._sql["next_due"])
@@ -212,12 +255,12 @@ class PostgresEngine:
         """Take expired jobs back; see `Engine.rescue`."""
         rows = await self._leases.fetch(self._sql["rescue_jobs"], limit, *_LEASE_EXPIRED)
         rescued = [Rescued(*row) for row in rows]
-        self._notifier.wake(one.queue for one in rescued if not one.buried)
+        self._returned({one.queue for one in rescued if not one.buried})
         return rescued
 
     async def fire(self, schedule: str, fire_time: datetime, job: NewJob | None) -> bool:
         """Enqueue a scheduled job once; see `Engine.fire`."""
-        async with self._pool.transaction() as connection:
+        async with _reaching(), self._pool.transaction() as connection:
             if await connection.fetchval(self._sql["record_fire"], schedule, fire_time) is None:
                 return False
             await connection.execute(self._sql["forget_fires"], schedule, fire_time - _FIRES_KEPT)
@@ -227,7 +270,8 @@ class PostgresEngine:
 
     async def last_fire(self, schedule: str) -> datetime | None:
         """Return the latest fire time; see `Engine.last_fire`."""
-        latest: datetime | None = await self._pool.fetchval(self._sql["last_fire"], schedule)
+        async with _reaching():
+            latest: datetime | None = await self._pool.fetchval(self._sql["last_fire"], schedule)
         return latest
 
     @asynccontextmanager
@@ -258,20 +302,22 @@ class PostgresEngine:
             connection.add_termination_listener(lambda _connection: arrived.set())
             await connection.add_listener(CHANNEL, received)
             yield hints()
-        except (*driver.LOST, TimeoutError) as error:
+        except driver.TRANSIENT as error:
             raise DatabaseUnavailable(f"the connection for wake-ups was lost: {error}; listen again") from error
         finally:
-            with contextlib.suppress(*driver.LOST, TimeoutError):
+            with contextlib.suppress(*driver.TRANSIENT):
                 await connection.close(timeout=1)
 
     async def now(self) -> datetime:
         """Return the database's clock."""
-        moment: datetime = await self._pool.fetchval("SELECT clock_timestamp()")
+        async with _reaching():
+            moment: datetime = await self._pool.fetchval("SELECT clock_timestamp()")
         return moment
 
     async def counts(self) -> list[QueueCounts]:
         """Count the jobs of every queue."""
-        return [QueueCounts(*row) for row in await self._pool.fetch(self._sql["count_jobs"])]
+        async with _reaching():
+            return [QueueCounts(*row) for row in await self._pool.fetch(self._sql["count_jobs"])]
 
     async def jobs(
         self,
@@ -283,25 +329,35 @@ class PostgresEngine:
         before: int | None = None,
     ) -> list[JobRecord]:
         """Return jobs that match; see `Engine.jobs`."""
-        number = None if state is None else _STATES.index(state)
-        rows = await self._pool.fetch(self._sql["list_jobs"], queue, job, number, limit, before, None)
-        return [_record(row) for row in rows]
+        beginning = _NEWEST if before is None else before
+        found: dict[int, JobRecord] = {}
+        async with _reaching():
+            if state != "dead":
+                number = None if state is None else _STATES.index(state)
+                rows = await self._pool.fetch(self._sql["list_jobs"], queue, job, number, beginning, limit)
+                found |= {row["id"]: _record(row) for row in rows}
+            if state in ("dead", None):
+                rows = await self._pool.fetch(self._sql["list_dead_jobs"], queue, job, beginning, limit)
+                found |= {row["id"]: _record(row) for row in rows}
+        return sorted(found.values(), key=_by_id, reverse=True)[:limit]
 
     async def find(self, id: int) -> JobRecord | None:
         """Return one job; see `Engine.find`."""
-        rows = await self._pool.fetch(self._sql["list_jobs"], None, None, None, 1, None, id)
-        return _record(rows[0]) if rows else None
+        nearest = await self.jobs(before=id + 1, limit=1) if id < _NEWEST else []
+        return nearest[0] if nearest and nearest[0].id == id else None
 
     async def retry_dead(self, ids: Sequence[int]) -> int:
         """Make dead jobs ready; see `Engine.retry_dead`."""
-        row = await self._pool.fetchrow(self._sql["retry_dead_jobs"], list(ids))
+        async with _reaching():
+            row = await self._pool.fetchrow(self._sql["retry_dead_jobs"], list(ids))
         count, wanted = row if row is not None else (0, None)
-        self._notifier.wake(wanted or ())
+        self._returned(wanted or ())
         return int(count)
 
     async def discard(self, ids: Sequence[int]) -> int:
         """Delete dead or waiting jobs; see `Engine.discard`."""
-        return int(await self._pool.fetchval(self._sql["discard_jobs"], list(ids)))
+        async with _reaching():
+            return int(await self._pool.fetchval(self._sql["discard_jobs"], list(ids)))
 
 
 _COMPLETIONS: tuple[tuple[type[Outcome], str], ...] = (
@@ -312,8 +368,33 @@ _COMPLETIONS: tuple[tuple[type[Outcome], str], ...] = (
 )
 
 
-def _by_id(outcome: Outcome) -> int:
-    return outcome.id
+@asynccontextmanager
+async def _reaching() -> AsyncIterator[None]:
+    """Say DatabaseUnavailable where a statement of its own failed for a reason that may pass."""
+    try:
+        yield
+    except driver.TRANSIENT as error:
+        raise DatabaseUnavailable(
+            f"PostgreSQL did not answer: {str(error) or type(error).__name__}; try again"
+        ) from error
+
+
+def _by_id(one: Outcome | JobRecord) -> int:
+    return one.id
+
+
+def _new_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
+    return [
+        [job.queue for job in jobs],
+        [job.job for job in jobs],
+        [job.arguments.decode() for job in jobs],
+        [job.attempts for job in jobs],
+        [job.priority for job in jobs],
+        [job.unique_key for job in jobs],
+        [None if job.context is None else msgspec.json.encode(job.context).decode() for job in jobs],
+        [job.delay for job in jobs],
+        [job.run_at for job in jobs],
+    ]
 
 
 def _columns(outcomes: Sequence[Outcome]) -> list[list[Any]]:

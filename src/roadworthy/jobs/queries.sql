@@ -49,6 +49,30 @@ RETURNING
     job.id, job.lease, job.job, job.arguments::text, job.attempt, job.attempts, job.context::text,
     extract(epoch FROM clock_timestamp() - job.run_at)::float8, job.priority, job.run_at
 
+-- name: claim_jobs_after
+-- As claim_jobs, from stretches of the queue: each begins after a place and ends before a priority.
+UPDATE roadworthy.jobs AS job
+SET state = 2, lease = job.lease + 1, attempt = job.attempt + 1, worker = $4,
+    lease_expires_at = clock_timestamp() + $3::interval
+WHERE job.id = ANY (ARRAY(
+    SELECT found.id
+    FROM unnest($5::int[], $6::timestamptz[], $7::bigint[], $8::int[]) AS span (priority, run_at, id, below)
+    CROSS JOIN LATERAL (
+        SELECT ready.id
+        FROM roadworthy.jobs AS ready
+        WHERE ready.queue = $1 AND ready.state = 1
+            AND (ready.priority, ready.run_at, ready.id) > (span.priority, span.run_at, span.id)
+            AND ready.priority < span.below
+        ORDER BY ready.priority, ready.run_at, ready.id
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+    LIMIT $2
+))
+RETURNING
+    job.id, job.lease, job.job, job.arguments::text, job.attempt, job.attempts, job.context::text,
+    extract(epoch FROM clock_timestamp() - job.run_at)::float8, job.priority, job.run_at
+
 -- name: complete_done
 WITH done AS (
     DELETE FROM roadworthy.jobs AS job
@@ -134,7 +158,9 @@ WITH promoted AS (
 SELECT count(*), array_agg(DISTINCT queue) FROM promoted
 
 -- name: next_due
-SELECT run_at - clock_timestamp() FROM roadworthy.jobs WHERE state = 0 ORDER BY run_at LIMIT 1
+-- An hour at most: the distance of a time at the end of the calendar is more than a client can hold.
+SELECT least(run_at, clock_timestamp() + interval '1 hour') - clock_timestamp()
+FROM roadworthy.jobs WHERE state = 0 ORDER BY run_at LIMIT 1
 
 -- name: rescue_jobs
 WITH expired AS MATERIALIZED (
@@ -212,34 +238,23 @@ GROUP BY queue
 ORDER BY queue
 
 -- name: list_jobs
--- $3 is a state of the jobs table, 3 for dead, NULL for all.
-SELECT * FROM (
-    (
-        SELECT
-            id, state, queue, job, arguments::text AS arguments, attempt, attempts, priority, unique_key, enqueued_at,
-            run_at, worker, NULL::text AS error_class, NULL::text AS message, NULL::text AS traceback,
-            coalesce((SELECT jsonb_agg(to_jsonb(failure) - '{job_id,lease}'::text[] ORDER BY lease)
-                      FROM roadworthy.job_failures AS failure WHERE job_id = jobs.id), '[]')::text AS failures
-        FROM roadworthy.jobs
-        WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2)
-            AND ($3::smallint IS NULL OR state = $3) AND ($5::bigint IS NULL OR id < $5)
-            AND ($6::bigint IS NULL OR id = $6)
-        ORDER BY id DESC
-        LIMIT $4
-    )
-    UNION ALL
-    (
-        SELECT
-            id, 3, queue, job, arguments::text, attempt, attempts, priority, unique_key, enqueued_at,
-            died_at, worker, error_class, message, traceback, failures::text
-        FROM roadworthy.dead_jobs
-        WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2)
-            AND ($3::smallint IS NULL OR $3 = 3) AND ($5::bigint IS NULL OR id < $5)
-            AND ($6::bigint IS NULL OR id = $6)
-        ORDER BY id DESC
-        LIMIT $4
-    )
-) AS found
+SELECT
+    id, state, queue, job, arguments::text AS arguments, attempt, attempts, priority, unique_key, enqueued_at, run_at,
+    worker, NULL::text AS error_class, NULL::text AS message, NULL::text AS traceback,
+    coalesce((SELECT jsonb_agg(to_jsonb(failure) - '{job_id,lease}'::text[] ORDER BY lease)
+              FROM roadworthy.job_failures AS failure WHERE job_id = jobs.id), '[]')::text AS failures
+FROM roadworthy.jobs
+WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2) AND ($3::smallint IS NULL OR state = $3)
+    AND id < $4
+ORDER BY id DESC
+LIMIT $5
+
+-- name: list_dead_jobs
+SELECT
+    id, 3 AS state, queue, job, arguments::text AS arguments, attempt, attempts, priority, unique_key, enqueued_at,
+    died_at AS run_at, worker, error_class, message, traceback, failures::text AS failures
+FROM roadworthy.dead_jobs
+WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2) AND id < $3
 ORDER BY id DESC
 LIMIT $4
 

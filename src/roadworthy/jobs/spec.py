@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from roadworthy.errors import DeclarationError
+from roadworthy.errors import DeclarationError, InvalidArguments
 from roadworthy.jobs.arguments import Arguments, UniqueKey
 from roadworthy.jobs.cron import Cron
 
@@ -15,6 +15,8 @@ _QUEUE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 MOST_ATTEMPTS = 10_000
+LONGEST = timedelta(days=3650)
+"""The longest duration a declaration may name: far enough from where calendars end, and timers overflow."""
 
 JobFunction = Callable[..., Awaitable[None]]
 
@@ -31,6 +33,8 @@ class Backoff:
     def __post_init__(self) -> None:
         if self.base < timedelta(0) or self.longest < self.base:
             raise DeclarationError(f"backoff needs 0 <= base <= longest, not base={self.base}, longest={self.longest}")
+        if self.longest > LONGEST:
+            raise DeclarationError(f"backoff has longest={self.longest}; it must be at most {LONGEST.days} days")
         if self.factor < 1:
             raise DeclarationError(f"backoff has factor={self.factor}; it must be at least 1")
         if not 0 <= self.jitter < 1:
@@ -60,8 +64,10 @@ class QueueSpec:
             raise DeclarationError(
                 f"queue {self.name!r} has attempts={self.attempts}; it must be at least 1, at most {MOST_ATTEMPTS}"
             )
-        if self.lease < timedelta(seconds=1):
-            raise DeclarationError(f"queue {self.name!r} has lease={self.lease}; it must be at least a second")
+        if not timedelta(seconds=1) <= self.lease <= LONGEST:
+            raise DeclarationError(
+                f"queue {self.name!r} has lease={self.lease}; it must be at least a second, at most {LONGEST.days} days"
+            )
         fewest, most = self.workers
         if not 0 <= fewest <= most or most < 1:
             raise DeclarationError(
@@ -97,14 +103,18 @@ class JobSpec:
     def __post_init__(self) -> None:
         if not _JOB_NAME.fullmatch(self.name):
             raise DeclarationError(f"job name {self.name!r} must be a function's name; decorate a named function")
-        if self.timeout is not None and self.timeout <= timedelta(0):
-            raise DeclarationError(f"job {self.name!r} has timeout={self.timeout}; it must be positive")
+        if self.timeout is not None and not timedelta(0) < self.timeout <= LONGEST:
+            raise DeclarationError(
+                f"job {self.name!r} has timeout={self.timeout}; it must be positive, at most {LONGEST.days} days"
+            )
         if not -32768 <= self.priority <= 32767:
             raise DeclarationError(f"job {self.name!r} has priority={self.priority}; it must fit in -32768..32767")
         if self.every is not None and self.cron is not None:
             raise DeclarationError(f"job {self.name!r} has both every= and cron=; keep one")
-        if self.every is not None and self.every < timedelta(seconds=1):
-            raise DeclarationError(f"job {self.name!r} has every={self.every}; it must be at least a second")
+        if self.every is not None and not timedelta(seconds=1) <= self.every <= LONGEST:
+            raise DeclarationError(
+                f"job {self.name!r} has every={self.every}; it must be at least a second, at most {LONGEST.days} days"
+            )
         if not 1 <= self.attempts <= MOST_ATTEMPTS:
             raise DeclarationError(
                 f"job {self.name!r} has attempts={self.attempts}; it must be at least 1, at most {MOST_ATTEMPTS}"
@@ -116,6 +126,13 @@ class JobSpec:
                 f"job {self.name!r} repeats by itself, but nobody passes its {', '.join(self.arguments.required)}; "
                 "give each parameter a default"
             )
+        if self.repeats:
+            try:
+                self.arguments.bind()
+            except InvalidArguments as error:
+                raise DeclarationError(
+                    f"job {self.name!r} repeats by itself, but cannot be enqueued with its defaults: {error}"
+                ) from None
 
     @property
     def repeats(self) -> bool:

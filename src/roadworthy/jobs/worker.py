@@ -6,7 +6,8 @@
         ── tend: make due jobs ready, take back what dead workers held, return what was taken too early
         ── listen: wake the claim loops
 
-Time that matters to others (leases, due times) is the engine's; the clock here only paces the loops.
+Time that matters to others (leases, due times) is the engine's; the clock here only paces the loops. Only the loss of
+the backend is waited out. Any other error in a loop ends the worker, loudly, for whoever started it to start another.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ _LONGEST_PAUSE = 2.0
 _HELD_AHEAD_AT_MOST = 1.0
 _LAST_CLAIM_AT_MOST = 5.0
 _AFTER_CANCEL = 5.0
-_REPORT_AT_MOST = 10.0
+_SHORTEST_TAIL = 2.0
+_IDLE_PER_BUSY = 9.0
+_LONGEST_REST = 10.0
 _LARGEST_REPORT = 1000
 
 
@@ -78,34 +81,37 @@ class Worker:
         self._wall_clock = wall_clock
         self._jitter = jitter
         self._held: dict[int, Held] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._attempts: dict[asyncio.Task[None], Held] = {}
         self._outcomes: list[tuple[Held, Outcome]] = []
         self._reportable = asyncio.Event()
         self._context: Context = Context()
         self._stopping = False
+        self._defect: BaseException | None = None
+        self._broken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, grace: timedelta = timedelta(seconds=30)) -> None:
         """Work until `stop` is set, then drain.
 
         Draining takes no more jobs, returns those not begun at once, lets running ones finish within `grace`, cancels
-        and returns the rest. Raises nothing that a job raises; survives the loss of the database.
+        and returns the rest: a quarter of the grace more at most, or 2 s. Raises nothing that a job raises; survives
+        the loss of the database.
         """
         self._context = copy_context()
         log.info("worker started", worker=self.name, queues=list(self._lanes))
         async with asyncio.TaskGroup() as group:
             claiming = [group.create_task(self._claim(lane)) for lane in self._lanes.values()]
             serving = [
-                group.create_task(loop) for loop in (self._report(), self._renew(), self._tend(), self._listen())
+                group.create_task(loop)
+                for loop in (self._report(), self._renew(), self._tend(), self._listen(), self._break())
             ]
             try:
                 await stop.wait()
-                self._stopping = True
-                self._wake_all()
-                await self._end_claims(claiming)
-                await self._drain(grace)
+                await self._drain(claiming, grace.total_seconds())
             finally:
-                for task in (*serving, *self._tasks):
+                for task in serving:
                     task.cancel()
+                for held in self._attempts.values():
+                    self._cancel(held, "drain")
         log.info("worker stopped", worker=self.name)
 
     async def _claim(self, lane: Lane) -> None:
@@ -117,6 +123,7 @@ class Worker:
             if wanted == 0:
                 await self._wait(lane, self._poll)
                 continue
+            asked_at = self._clock()
             try:
                 jobs = await self._engine.claim(lane.queue.name, limit=wanted, lease=lane.lease, worker=self.name)
             except DatabaseUnavailable as error:
@@ -125,21 +132,27 @@ class Worker:
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             pause = _FIRST_PAUSE
-            now = lane.claimed_at = self._clock()
+            lane.claimed_at = self._clock()
             for job in jobs:
-                held = self._held[job.id] = Held(job, lane, now)
+                earlier = self._held.get(job.id)
+                if earlier is not None:
+                    self._supersede(earlier)
+                held = self._held[job.id] = Held(job, lane, asked_at, asked_at)
                 lane.waiting.append(held)
                 self._record.waited(job)
             self._start(lane)
-            lane.exhausted = len(jobs) < wanted
-            if lane.exhausted:
+            if len(jobs) == wanted:
+                lane.exhausted = False
+            elif not lane.wake.is_set():
+                lane.exhausted = True
                 await self._wait(lane, self._poll)
 
-    async def _end_claims(self, claiming: Sequence[asyncio.Task[None]]) -> None:
-        """Let claims on their way arrive, so that their jobs are returned now, not when their leases run out."""
-        _, late = await asyncio.wait(claiming, timeout=_LAST_CLAIM_AT_MOST)
-        for task in late:
-            task.cancel()
+    def _supersede(self, earlier: Held) -> None:
+        """Give up an earlier holding of a job that was claimed again: it was returned, or its lease was lost."""
+        if earlier.finished:
+            earlier.superseded = True
+        else:
+            self._drop(earlier)
 
     async def _wait(self, lane: Lane, longest: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -152,45 +165,45 @@ class Worker:
         while lane.waiting and lane.free > 0 and not self._stopping:
             held = lane.waiting.popleft()
             lane.running += 1
-            task = loop.create_task(self._attempt(held), context=self._context.copy())
-            held.task = task
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = held.task = loop.create_task(self._attempt(held), context=self._context.copy())
+            self._attempts[task] = held
+            task.add_done_callback(self._ended)
 
     async def _attempt(self, held: Held) -> None:
-        """Run one attempt to its end, whatever that is, and note the outcome."""
-        job, lane = held.job, held.lane
-        CURRENT.set(job)
-        CONTEXT.set(
-            {
-                **CONTEXT.get({}),
-                **(job.context or {}),
-                "queue": job.queue,
-                "job": job.job,
-                "job_id": job.id,
-                "attempt": job.attempt,
-            }
-        )
+        """Run one attempt to its end, whatever that is."""
+        job = held.job
         started = self._clock()
         outcome: Outcome | None
         try:
+            CURRENT.set(job)
+            CONTEXT.set(
+                {
+                    **CONTEXT.get({}),
+                    **(job.context or {}),
+                    "queue": job.queue,
+                    "job": job.job,
+                    "job_id": job.id,
+                    "attempt": job.attempt,
+                }
+            )
             await self._call(job)
             outcome = Done(job.id, job.lease)
-        except asyncio.CancelledError as error:
-            outcome = self._cut_short(held, error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
             # SystemExit, too: a job that gives up is a failed job, not a worker that was told to stop.
-            outcome = self._failed(job, failure_of(error))
-        finally:
-            lane.running -= 1
-            held.finished = True
-        took = self._clock() - started
+            outcome = self._unsuccessful(held, error)
+        self._conclude(held, outcome, self._clock() - started)
+
+    def _conclude(self, held: Held, outcome: Outcome | None, took: float) -> None:
+        """Free the slot of an attempt that ended, and have its outcome reported."""
+        job, lane = held.job, held.lane
+        lane.running -= 1
+        held.finished = True
         lane.ran(took)
         self._record.ran(job, took)
         if outcome is None:
-            self._held.pop(job.id, None)
+            self._forget(held)
         else:
             self._outcomes.append((held, outcome))
             self._reportable.set()
@@ -198,6 +211,27 @@ class Worker:
             self._start(lane)
         if not lane.exhausted and not lane.wake.is_set() and lane.appetite() > 0:
             lane.wake.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Forget an attempt's task. An error here is the worker's own, since a job's became its outcome."""
+        held = self._attempts.pop(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None and not held.finished:
+            # Cancelled before its first step, which would have freed the slot in the end.
+            self._conclude(held, self._unsuccessful(held, asyncio.CancelledError()), 0.0)
+        elif error is not None:
+            self._defect = error
+            self._broken.set()
+
+    async def _break(self) -> None:
+        """End the worker when an attempt could not be brought to an outcome: its job would be held for ever."""
+        await self._broken.wait()
+        raise RuntimeError("an attempt ended without an outcome; this is a defect of the worker") from self._defect
+
+    def _forget(self, held: Held) -> None:
+        """Hold a job no longer. By identity: the job may have been claimed again since."""
+        if self._held.get(held.job.id) is held:
+            del self._held[held.job.id]
 
     async def _call(self, job: ClaimedJob) -> None:
         spec = self._jobs.get(job.job)
@@ -217,7 +251,8 @@ class Worker:
                 raise TimeoutError(f"the attempt took longer than its timeout of {spec.timeout}") from error
             raise
 
-    def _cut_short(self, held: Held, error: asyncio.CancelledError) -> Outcome | None:
+    def _unsuccessful(self, held: Held, error: BaseException) -> Outcome | None:
+        """Return what becomes of an attempt that raised. One cut short did not fail, whatever it made of that."""
         job = held.job
         match held.cut:
             case "drain":
@@ -261,13 +296,27 @@ class Worker:
                 await self._send(batch)
 
     async def _send(self, batch: list[tuple[Held, Outcome]]) -> None:
+        for held, _ in batch:
+            if held.superseded:
+                self._fenced(held.job, "it was lost, and claimed again, before its end could be reported")
+        batch = [(held, outcome) for held, outcome in batch if not held.superseded]
         outcomes = [outcome for _, outcome in batch]
-        fenced = await self._persist(lambda: self._engine.complete(outcomes), "report outcomes")
+        sent = 0
+
+        async def complete() -> set[int]:
+            nonlocal sent
+            sent += 1
+            return await self._engine.complete(outcomes)
+
+        rejected = await self._persist(complete, "report outcomes")
+        now = self._clock()
         counts: dict[tuple[str, str, Result], int] = defaultdict(int)
         for held, outcome in batch:
             job = held.job
-            self._held.pop(job.id, None)
-            if job.id in fenced:
+            self._forget(held)
+            # A first report whose answer was lost may have been applied, and surely was if nobody else can have had
+            # the job meanwhile.
+            if job.id in rejected and not (sent > 1 and now < held.kept_until):
                 self._fenced(job, "its completion was rejected: the job is no longer this worker's")
             else:
                 counts[job.queue, job.job, _RESULTS[type(outcome)]] += 1
@@ -285,17 +334,28 @@ class Worker:
                 await self._renew_some(lease, leases)
 
     async def _renew_some(self, lease: timedelta, leases: list[tuple[int, int]]) -> None:
-        lost = await self._persist(lambda: self._engine.heartbeat(leases, lease=lease), "renew leases")
+        asked_at = 0.0
+
+        async def heartbeat() -> set[int]:
+            nonlocal asked_at
+            asked_at = self._clock()
+            return await self._engine.heartbeat(leases, lease=lease)
+
+        lost = await self._persist(heartbeat, "renew leases")
         for id, fence in leases:
             held = self._held.get(id)
-            # One that finished meanwhile is the report's to judge.
-            if id in lost and held is not None and held.job.lease == fence and not held.finished:
+            if held is None or held.job.lease != fence:
+                continue
+            if id not in lost:
+                held.renewed_at = asked_at
+            elif not held.finished:
+                # One that finished meanwhile is the report's to judge.
                 self._drop(held)
 
     def _drop(self, held: Held) -> None:
         if held.task is None:
             held.lane.waiting.remove(held)
-            self._held.pop(held.job.id, None)
+            self._forget(held)
             self._fenced(held.job, "it had not begun")
         else:
             self._cancel(held, "lease lost")
@@ -311,29 +371,38 @@ class Worker:
         return all(lane.claimed_at >= oldest or lane.free == 0 for lane in self._lanes.values())
 
     async def _tend(self) -> None:
-        """Do for all queues what no single job asks for."""
+        """Do for all queues what no single job asks for, at a tenth of the time at most: dead rows make it slow."""
         shortest = min(lane.lease for lane in self._lanes.values()).total_seconds()
         every = min(shortest / 2, 5.0)
-        rescued_at = self._clock() - every
+        rescue_at = self._clock()
         while True:
+            began = self._clock()
             due = await self._persist(self._engine.promote, "make due jobs ready")
-            if self._clock() - rescued_at >= every:
-                rescued_at = self._clock()
-                for rescued in await self._persist(self._engine.rescue, "rescue jobs"):
-                    self._record.rescued(rescued)
-                    log.warning(
-                        "job buried: its worker vanished in its last attempt" if rescued.buried else "job rescued",
-                        queue=rescued.queue,
-                        job=rescued.job,
-                        job_id=rescued.id,
-                        attempt=rescued.attempt,
-                        worker_lost=rescued.worker,
-                    )
+            pause = min(self._poll, every)
+            if due is not None:
+                pause = min(max(due.total_seconds(), 0.001), pause)
+            pause = max(pause, (self._clock() - began) * _IDLE_PER_BUSY)
+            if self._clock() >= rescue_at:
+                began = self._clock()
+                await self._rescue()
+                ended = self._clock()
+                rescue_at = ended + max(every, (ended - began) * _IDLE_PER_BUSY)
             self._return_stale()
             if self._consumes():
                 self._record.alive(self._wall_clock())
-            pause = min(self._poll, every)
-            await asyncio.sleep(pause if due is None else min(max(due.total_seconds(), 0.001), pause))
+            await asyncio.sleep(min(pause, _LONGEST_REST))
+
+    async def _rescue(self) -> None:
+        for rescued in await self._persist(self._engine.rescue, "rescue jobs"):
+            self._record.rescued(rescued)
+            log.warning(
+                "job buried: its worker vanished in its last attempt" if rescued.buried else "job rescued",
+                queue=rescued.queue,
+                job=rescued.job,
+                job_id=rescued.id,
+                attempt=rescued.attempt,
+                worker_lost=rescued.worker,
+            )
 
     def _return_stale(self) -> None:
         """Return what was taken ahead and has waited long: another worker may be free."""
@@ -360,7 +429,7 @@ class Worker:
                     self._wake_all()
                     async for queue in hints:
                         if queue in self._lanes:
-                            self._lanes[queue].wake.set()
+                            self._lanes[queue].look()
             except DatabaseUnavailable as error:
                 log.warning("cannot listen for jobs; polling", reason=str(error), again_in=round(pause, 2))
             await asyncio.sleep(pause)
@@ -368,26 +437,38 @@ class Worker:
 
     def _wake_all(self) -> None:
         for lane in self._lanes.values():
-            lane.wake.set()
+            lane.look()
 
-    async def _drain(self, grace: timedelta) -> None:
-        for lane in self._lanes.values():
-            self._return_waiting(lane)
-        running = list(self._tasks)
-        if running:
-            log.info("draining", running=len(running), grace_seconds=grace.total_seconds())
-            await asyncio.wait(running, timeout=grace.total_seconds())
-        for held in list(self._held.values()):
-            if not held.finished:
-                self._cancel(held, "drain")
-        if self._tasks:
-            _, stubborn = await asyncio.wait(list(self._tasks), timeout=_AFTER_CANCEL)
+    async def _drain(self, claiming: Sequence[asyncio.Task[None]], grace: float) -> None:
+        began, tail = self._clock(), max(grace / 4, _SHORTEST_TAIL)
+        self._stopping = True
+        self._wake_all()
+        self._return_all()
+        # Claims on their way are let arrive, so that their jobs are returned now, not when their leases run out.
+        _, late = await asyncio.wait(claiming, timeout=min(_LAST_CLAIM_AT_MOST, tail / 3))
+        for claim in late:
+            claim.cancel()
+        self._return_all()
+        if self._attempts:
+            left = max(began + grace - self._clock(), 0.0)
+            log.info("draining", running=len(self._attempts), grace_seconds=round(left, 2))
+            await asyncio.wait(list(self._attempts), timeout=left)
+        for held in self._attempts.values():
+            self._cancel(held, "drain")
+        if self._attempts:
+            _, stubborn = await asyncio.wait(list(self._attempts), timeout=min(_AFTER_CANCEL, tail / 3))
             if stubborn:
                 log.error("jobs ignored their cancellation; their leases run out", jobs=len(stubborn))
-        deadline = self._clock() + _REPORT_AT_MOST
-        while any(held.finished for held in self._held.values()) and self._clock() < deadline:
+        while any(held.finished for held in self._held.values()):
+            if self._clock() >= began + grace + tail:
+                log.error("outcomes could not be reported in time; the leases of their jobs run out")
+                return
             self._reportable.set()
             await asyncio.sleep(0.005)
+
+    def _return_all(self) -> None:
+        for lane in self._lanes.values():
+            self._return_waiting(lane)
 
     async def _persist(self, call: Callable[[], Awaitable[T]], what: str) -> T:
         """Return what `call` returns, however long the database is away."""

@@ -53,3 +53,12 @@ def test_held_jobs_are_told_apart_by_identity() -> None:
     lane = lane_of()
     one, two = (Held(cast(Any, None), lane, 0.0) for _ in range(2))
     assert one != two
+
+
+def test_a_free_slot_is_filled_though_little_is_taken_ahead() -> None:
+    lane = lane_of()
+    lane.ran(0.3)
+    lane.running = 6
+    assert lane.appetite() == 5
+    lane.running = 10
+    assert lane.appetite() == 0

@@ -537,3 +537,231 @@ async def test_a_claim_that_never_answers_does_not_hold_up_the_stop(monkeypatch:
         async with asyncio.timeout(5):
             await asked.wait()
         await stage.ended(5)
+
+
+async def test_a_job_claimed_again_stays_held_when_its_earlier_report_is_answered() -> None:
+    release, renewed = asyncio.Event(), asyncio.Event()
+    answered = 0
+
+    class Slow(Flaky):
+        async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
+            nonlocal answered
+            rejected = await super().complete(outcomes)
+            if not answered:
+                # Applied, and the answer still on its way while the job is claimed again.
+                await release.wait()
+            answered += 1
+            return rejected
+
+        async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
+            if answered and leases:
+                renewed.set()
+            return await super().heartbeat(leases, lease=lease)
+
+    async def shaky() -> None:
+        job = current_job()
+        assert job is not None
+        if job.attempt == 1:
+            raise ValueError("again")
+        release.set()
+        await renewed.wait()
+
+    async with working(spec_of(shaky), engine=Slow(), lease=timedelta(seconds=1)) as stage:
+        await stage.enqueue("shaky")
+        await stage.emptied()
+    assert stage.count("shaky", "retried") == 1
+    assert stage.count("shaky", "succeeded") == 1
+
+
+async def test_a_holding_lost_and_claimed_again_is_given_up(log: io.StringIO) -> None:
+    ran: list[int] = []
+    gate = asyncio.Event()
+
+    async def long() -> None:
+        job = current_job()
+        assert job is not None
+        ran.append(job.attempt)
+        if job.attempt == 1:
+            await asyncio.sleep(3600)
+        await gate.wait()
+
+    async with working(spec_of(long)) as stage:
+        await stage.enqueue("long")
+        await stage.came_to("running")
+        (kept,) = stage.engine._kept.values()
+        kept.state = "ready"
+        kept.lease += 1
+        stage.engine._wake(["work"])
+
+        async def twice() -> bool:
+            return ran == [1, 2]
+
+        await stage.until(twice)
+        gate.set()
+        await stage.emptied()
+    assert stage.count("long", "fenced") == 1
+    assert stage.count("long", "succeeded") == 1
+
+
+@pytest.mark.parametrize(("lease", "result"), [(60.0, "succeeded"), (1.0, "fenced")])
+async def test_a_report_whose_answer_was_lost_is_told_from_a_rejected_one(lease: float, result: str) -> None:
+    """While nobody else can have had the job, a second report that finds it gone means that the first was applied."""
+
+    class Deaf(Flaky):
+        lost = 0
+
+        async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
+            rejected = await super().complete(outcomes)
+            if not self.lost:
+                self.lost += 1
+                await asyncio.sleep(0.01 if lease > 1 else 1.1)
+                raise DatabaseUnavailable("the connection was lost before the answer came")
+            return rejected
+
+        async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
+            return {id for id, _ in leases}
+
+    async def note() -> None:
+        """Do nothing."""
+
+    async with working(spec_of(note), engine=Deaf(), lease=timedelta(seconds=lease)) as stage:
+        await stage.enqueue("note")
+
+        async def counted() -> bool:
+            return stage.count("note", result) == 1
+
+        await stage.until(counted)
+    assert stage.count("note", "fenced" if result == "succeeded" else "succeeded") == 0
+
+
+async def test_a_hint_while_all_slots_are_busy_is_not_forgotten() -> None:
+    gate = asyncio.Event()
+    ran: list[str] = []
+
+    async def stuck() -> None:
+        await gate.wait()
+
+    async def note() -> None:
+        ran.append("note")
+
+    async with working(spec_of(stuck), spec_of(note), concurrency=2) as stage:
+        # Polling would hide what is tested. At this pace the worker wants one job ahead, so two leave it wanting.
+        stage.worker._poll = 3600.0
+        stage.worker._lanes["work"].ran(0.09)
+        stage.engine._wake(["work"])
+        await asyncio.sleep(0.05)
+        await stage.enqueue("stuck", 2)
+        await stage.came_to("running", "running")
+        await asyncio.sleep(0.05)
+        await stage.enqueue("note")
+        await asyncio.sleep(0.05)
+        assert ran == []
+        gate.set()
+        await stage.emptied()
+    assert ran == ["note"]
+
+
+async def test_an_attempt_cancelled_before_its_first_step_frees_its_slot() -> None:
+    async def note() -> None:
+        """Do nothing."""
+
+    async with working(spec_of(note), concurrency=1) as stage:
+        worker = stage.worker
+        original = worker._start
+
+        def start_and_cut(lane: Any) -> None:
+            original(lane)
+            worker._start = original  # type: ignore[method-assign]
+            for held in worker._attempts.values():
+                worker._cancel(held, "drain")
+
+        worker._start = start_and_cut  # type: ignore[method-assign]
+        await stage.enqueue("note")
+        await stage.emptied()
+    assert stage.count("note", "released") == 1
+    assert stage.count("note", "succeeded") == 1
+
+
+async def test_what_a_job_raises_when_it_is_cut_short_is_no_failure() -> None:
+    async def wraps() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise RuntimeError("interrupted") from None
+
+    async with working(spec_of(wraps), grace=0.05) as stage:
+        await stage.enqueue("wraps", attempts=1)
+        await stage.came_to("running")
+        await asyncio.sleep(0.05)
+        await stage.ended()
+    assert await stage.states() == ["ready"]
+    assert stage.count("wraps", "released") == 1
+
+
+async def test_a_context_that_is_no_mapping_fails_its_job_alone() -> None:
+    async def note() -> None:
+        """Do nothing."""
+
+    async with working(spec_of(note)) as stage:
+        await stage.engine.enqueue([NewJob("work", "note", b"{}", 1, context=["odd"])])  # type: ignore[arg-type]
+        await stage.came_to("dead")
+
+
+@pytest.mark.parametrize("method", ["claim", "complete", "heartbeat", "promote", "rescue", "listen"])
+async def test_an_unexpected_error_in_any_loop_ends_the_worker_loudly(method: str) -> None:
+    async def long() -> None:
+        await asyncio.sleep(0.01 if method == "complete" else 3600)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ArithmeticError("a defect")
+
+    async with working(spec_of(long), lease=timedelta(seconds=1)) as stage:
+        await stage.enqueue("long")
+        await stage.came_to("running")
+        setattr(stage.engine, method, broken)
+        if method == "listen":
+            task = asyncio.create_task(stage.worker._listen())
+            await asyncio.wait([task], timeout=5)
+            assert isinstance(task.exception(), ArithmeticError)
+            return
+        await asyncio.wait([stage.task], timeout=10)
+        error = stage.task.exception()
+        assert isinstance(error, ExceptionGroup)
+        assert isinstance(error.exceptions[0], ArithmeticError)
+        stage.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_an_attempt_without_an_outcome_ends_the_worker_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def note() -> None:
+        """Do nothing."""
+
+    def broken(*_: Any) -> None:
+        raise ArithmeticError("a defect")
+
+    async with working(spec_of(note)) as stage:
+        monkeypatch.setattr(stage.worker._record, "ran", broken)
+        await stage.engine.enqueue([NewJob("work", "note", b"{}", 1)])
+        await asyncio.wait([stage.task], timeout=10)
+        error = stage.task.exception()
+        assert isinstance(error, ExceptionGroup)
+        assert isinstance(error.exceptions[0].__cause__, ArithmeticError)
+        stage.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_a_drain_ends_in_time_though_outcomes_cannot_be_reported(
+    monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    monkeypatch.setattr("roadworthy.jobs.worker._SHORTEST_TAIL", 0.2)
+
+    async def note() -> None:
+        """Do nothing."""
+
+    async with working(spec_of(note), grace=0.1, engine=Flaky(down={"complete"})) as stage:
+        await stage.enqueue("note")
+
+        async def refused() -> bool:
+            return bool(stage.engine.refused)
+
+        await stage.until(refused)
+        await stage.ended(5)
+    assert "could not be reported in time" in log.getvalue()
