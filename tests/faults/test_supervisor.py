@@ -17,7 +17,8 @@ READY_SOON = 60.0
 
 async def jobs_done(run: Launched, at_least: float) -> None:
     async def done() -> bool:
-        return await run.metric("done_total") >= at_least
+        # What a job has counted is there before its end is written down.
+        return await run.metric("done_total") >= at_least and await run.metric("jobs_finished_total") >= at_least
 
     await until(done, f"{at_least} jobs done")
 
@@ -181,3 +182,22 @@ async def test_a_process_that_cannot_start_is_reported_and_does_not_spin(tmp_pat
     ends = [line for line in log if line["event"] == "process ended"]
     assert all("no licence" in line["reason"] for line in ends)
     assert [line["wait"] for line in ends] == sorted(line["wait"] for line in ends)
+
+
+async def test_a_process_that_hangs_is_told_of(tmp_path: Path, dsn: str) -> None:
+    async with launched(tmp_path, "run", TARGET, environ={"DATABASE_URL": dsn}) as run:
+        await run.said("^ready")
+        worker = psutil.Process((await run.status("worker-work-1"))["pid"])
+        worker.suspend()
+
+        async def told() -> bool:
+            return "has said nothing for" in ((await run.status("worker-work-1"))["output"] or "")
+
+        await until(told, "the health report tells of the silence")
+        assert (await run.health())["status"] == "warn"
+        worker.resume()
+
+        async def well() -> bool:
+            return (await run.health())["status"] == "pass"
+
+        await until(well, "all is well again")

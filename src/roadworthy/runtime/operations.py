@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from roadworthy.binding import Binding
 from roadworthy.health.policy import HealthState, Reading
@@ -13,6 +14,8 @@ from roadworthy.http.stack import service_checks
 from roadworthy.runtime.supervisor import ProcessStatus, Supervisor
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import exposition
+
+_LONGEST_SILENCE = timedelta(seconds=5)
 
 
 def single(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState]) -> ASGIApp:
@@ -43,7 +46,11 @@ def _health(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState
 
 
 def _reading(process: ProcessStatus) -> Reading:
-    well = process.state in ("ready", "draining", "stopped")
+    output = None
+    if process.state not in ("ready", "draining", "stopped"):
+        output = process.reason or f"it is {process.state}"
+    elif process.state != "stopped" and process.silent > _LONGEST_SILENCE:
+        output = f"has said nothing for {process.silent.total_seconds():.0f} s; is its event loop blocked?"
     value: dict[str, object] = {
         "role": process.role,
         "pid": process.pid,
@@ -52,6 +59,4 @@ def _reading(process: ProcessStatus) -> Reading:
     }
     if process.queue is not None:
         value["queue"] = process.queue
-    return Reading(
-        f"process:{process.name}", "pass" if well else "warn", value, output=None if well else process.reason
-    )
+    return Reading(f"process:{process.name}", "warn" if output else "pass", value, output=output)

@@ -124,6 +124,8 @@ def _host(text: str) -> str:
 
 
 def _directory(text: str) -> Path:
+    if not text.isprintable():
+        raise ValueError("holds what cannot be printed or this locale cannot name; name another, or set LC_ALL=C.UTF-8")
     try:
         path = Path(text).expanduser()
         wrong = path.exists() and not path.is_dir()

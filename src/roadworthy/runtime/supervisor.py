@@ -60,7 +60,11 @@ class ProcessPlan:
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """A process as it stands. `reason` is why it last ended or failed, in words."""
+    """A process as it stands.
+
+    `reason` is why it last ended or failed, in words. `silent` is for how long it has said nothing, which it does every
+    second unless something keeps it from running.
+    """
 
     name: str
     role: Role
@@ -69,6 +73,7 @@ class ProcessStatus:
     state: ProcessState
     restarts: int
     reason: str | None
+    silent: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class Process:
         self._state: ProcessState = "starting"
         self._restarts = 0
         self._reason: str | None = None
+        self._heard = clock()
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel[Report] | None = None
         self._draining = asyncio.Event()
@@ -129,7 +135,8 @@ class Process:
         """The process as it stands."""
         pid = None if self._process is None else self._process.pid
         plan = self.plan
-        return ProcessStatus(plan.name, plan.role, plan.queue, pid, self._state, self._restarts, self._reason)
+        silent = timedelta(seconds=self._clock() - self._heard)
+        return ProcessStatus(plan.name, plan.role, plan.queue, pid, self._state, self._restarts, self._reason, silent)
 
     async def supervise(self) -> None:
         """Keep the process running until it is drained; when cancelled, kill it first."""
@@ -259,6 +266,7 @@ class Process:
             _log.error("process speaks another language", process=self.plan.name, error=str(error))
 
     def _hear(self, report: Report) -> None:
+        self._heard = self._clock()
         match report:
             case Changed(state):
                 self._state = state

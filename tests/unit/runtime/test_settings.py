@@ -71,6 +71,7 @@ def test_an_empty_value_counts_as_none() -> None:
         ("ROADWORTHY_PORT", "http", "from 0"),
         ("ROADWORTHY_HOST", "http://x/", "is no host"),
         ("ROADWORTHY_DATA_DIR", __file__, "is no directory"),
+        ("ROADWORTHY_DATA_DIR", "/tmp/caf\udcc3\udca9", "set LC_ALL=C.UTF-8"),
         ("ROADWORTHY_LOG_LEVEL", "loud", "one of debug, info"),
         ("ROADWORTHY_LOG_FORMAT", "xml", "one of auto, console, json"),
         ("ROADWORTHY_DRAIN_SECONDS", "soon", "from 0 to 3600"),
