@@ -149,13 +149,15 @@ def postgres(runner: asyncio.Runner, postgres_server: ScratchServer) -> Iterator
     runner.run(stack.aclose())
 
 
+@pytest.mark.parametrize("cheap", [3600.0, -1.0], ids=["claims from the beginning", "claims from the frontier"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(operations=_operations)
 def test_postgresql_does_what_the_model_does(
-    runner: asyncio.Runner, postgres: Backend, operations: list[tuple[str, Any]]
+    runner: asyncio.Runner, postgres: Backend, cheap: float, operations: list[tuple[str, Any]]
 ) -> None:
     async def compare() -> None:
         engine: Any = postgres.engine
+        engine._frontiers.clear()
         await engine._pool.execute("TRUNCATE roadworthy.jobs, roadworthy.job_failures, roadworthy.dead_jobs")
         async with memory_backend() as memory:
             model, subject = Actor(memory), Actor(postgres)
@@ -163,4 +165,7 @@ def test_postgresql_does_what_the_model_does(
                 assert await subject.apply(name, detail) == await model.apply(name, detail), (name, detail)
                 assert await subject.state() == await model.state(), (name, detail)
 
-    runner.run(compare())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("roadworthy.jobs.frontier._CHEAP", cheap)
+        patch.setattr("roadworthy.jobs.frontier._DEAR", 3600.0)
+        runner.run(compare())

@@ -170,3 +170,54 @@ async def test_a_claim_of_stale_statistics_returns_what_was_asked(connection: An
         assert len(found) == limit
         taken.update(row[0] for row in found)
     assert len(taken) == 611
+
+
+async def claim_and_finish(connection: Any, count: int) -> tuple[int, Any, int]:
+    """Drain `count` jobs in batches; return the place of the last."""
+    place: tuple[int, Any, int] | None = None
+    for _ in range(count // 100):
+        found = await connection.fetch(SQL["claim_jobs"], *CLAIM)
+        await connection.execute(SQL["complete_done"], [row[0] for row in found], [row[1] for row in found])
+        place = max((row[8], row[9], row[0]) for row in found)
+    assert place is not None
+    return place
+
+
+async def test_a_claim_from_the_frontier_passes_no_dead_rows_though_a_transaction_keeps_them(
+    connection: Any, dsn: str
+) -> None:
+    await connection.execute(
+        "INSERT INTO roadworthy.jobs (state, queue, job, arguments, attempts, priority, run_at, enqueued_at) "
+        "SELECT 1, 'mail', 'send', '{}', 5, 0, now() + n * interval '1us', now() FROM generate_series(1, 50000) AS n"
+    )
+    holder = await driver.connect(dsn)
+    try:
+        await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM roadworthy.jobs LIMIT 1")
+        whole: list[int] = []
+        after: list[int] = []
+        for dead in (10_000, 30_000):
+            priority, run_at, id = await claim_and_finish(connection, dead)
+            whole.append(buffers(await explain(connection, "claim_jobs", *CLAIM)))
+            spans = ([-32769, priority], [run_at, run_at], [0, id], [priority, 32768])
+            plan = await explain(connection, "claim_jobs_after", *CLAIM, *spans)
+            after.append(buffers(plan))
+            assert on_jobs(plan) == {("Index Scan", "jobs_ready"), ("Index Scan", "jobs_pkey")}
+            assert not {"Sort", "Incremental Sort", "Hash Join", "Merge Join"} & node_types(plan)
+            assert rows(plan, "jobs_ready") == 100
+    finally:
+        await holder.close()
+    (few, many), (few_whole, many_whole) = after, whole
+    assert many - few < (many_whole - few_whole) / 4, f"{after} buffers from the frontier, {whole} from the beginning"
+
+
+async def test_one_job_and_a_page_of_jobs_are_found_without_reading_all(connection: Any) -> None:
+    await connection.execute("SET enable_seqscan = on; SET enable_bitmapscan = on; SET enable_sort = on")
+    touched: list[int] = []
+    for size in (2_500, 40_000):
+        await connection.execute("TRUNCATE roadworthy.jobs")
+        await fresh(connection, size)
+        newest = await connection.fetchval("SELECT max(id) FROM roadworthy.jobs")
+        page = buffers(await explain(connection, "list_jobs", None, None, None, 2**63 - 1, 50))
+        one = buffers(await explain(connection, "list_jobs", None, None, None, newest - size // 2, 1))
+        touched.append(page + one)
+    assert touched[1] < touched[0] * 2, f"{touched} buffers at 2,500 and at 40,000 jobs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from roadworthy.database import driver
 from roadworthy.database.pool import Pool
 from roadworthy.errors import DatabaseUnavailable
-from roadworthy.jobs.engine import Done, NewJob
+from roadworthy.jobs.engine import Done, NewJob, Release
 from roadworthy.jobs.metrics import CATALOGUE
 from roadworthy.jobs.postgres import MIGRATIONS, PostgresEngine
 from roadworthy.jobs.session import Session
@@ -151,3 +151,70 @@ async def test_wake_ups_that_cannot_be_sent_do_not_reach_the_caller(
     await engine.enqueue([JOB])
     await asyncio.sleep(0.1)
     assert len(await engine.jobs()) == 1
+
+
+async def test_single_enqueues_need_no_pool_and_many_at_once_share_it(engine: PostgresEngine, pool: Pool) -> None:
+    await engine.enqueue([JOB])
+    async with pool.acquire(), pool.acquire(), pool.acquire(), pool.acquire(), pool.acquire():
+        async with asyncio.timeout(5):
+            await engine.enqueue([JOB])
+    await asyncio.gather(*(engine.enqueue([JOB]) for _ in range(20)))
+    assert len(await engine.jobs()) == 22
+
+
+async def test_an_enqueue_waits_for_a_database_that_is_away_as_long_as_the_pool_does(
+    engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse() -> None:
+        raise DatabaseUnavailable("not yet")
+
+    monkeypatch.setattr(engine._direct, "open", refuse)
+    await engine.enqueue([JOB])
+    assert len(await engine.jobs()) == 1
+
+
+async def test_a_lost_connection_is_one_error_for_every_method(
+    engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fatal = "SELECT pg_terminate_backend(pg_backend_pid())"
+    names = ("last_fire", "count_jobs", "list_jobs", "list_dead_jobs", "retry_dead_jobs", "discard_jobs", "record_fire")
+    monkeypatch.setattr(engine, "_sql", {**engine._sql, **dict.fromkeys(names, fatal)})
+    calls: list[Any] = [engine.counts, engine.jobs]
+    for call in calls:
+        with pytest.raises(DatabaseUnavailable):
+            await call()
+
+
+async def test_the_end_of_the_calendar_stops_nobody(engine: PostgresEngine, pool: Pool) -> None:
+    await engine.enqueue([JOB])
+    await pool.execute("UPDATE roadworthy.jobs SET state = 0, run_at = 'infinity'")
+    due = await engine.promote()
+    assert due is not None
+    assert timedelta(0) < due <= timedelta(hours=1)
+    await engine.enqueue([NewJob("mail", "send", b"{}", 3, run_at=datetime(1, 1, 2, tzinfo=UTC))])
+    assert len(await engine.claim("mail", limit=9, lease=LEASE, worker="w")) == 1
+
+
+async def test_a_connection_that_could_not_be_set_up_is_not_used(dsn: str) -> None:
+    session = Session(dsn, "SELECT pg_sleep(30)", name="test", timeout=timedelta(seconds=0.3))
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            await session.fetch("SELECT 1")
+
+
+async def test_what_comes_back_behind_a_dear_frontier_is_found_in_its_time(
+    engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roadworthy.jobs.frontier._CHEAP", -1.0)
+    monkeypatch.setattr("roadworthy.jobs.frontier._DEAR", -1.0)
+    await engine.enqueue([JOB] * 4)
+    first = await engine.claim("mail", limit=2, lease=LEASE, worker="w")
+    engine._frontiers["mail"]._whole_at += 0.5
+    await engine.complete([Release(job.id, job.lease) for job in first])
+    assert {job.id for job in await engine.claim("mail", limit=9, lease=LEASE, worker="w")}.isdisjoint(
+        job.id for job in first
+    )
+    async with asyncio.timeout(10):
+        while not (again := await engine.claim("mail", limit=9, lease=LEASE, worker="w")):
+            await asyncio.sleep(0.02)
+    assert [job.id for job in again] == [job.id for job in first]

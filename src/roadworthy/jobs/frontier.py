@@ -55,14 +55,16 @@ class Frontier:
             self._last[place[0]] = place
 
     def claimed_whole(self, now: float, took: float, places: Iterable[Place]) -> None:
-        """Begin anew with what a claim from the beginning took, and how long that claim lasted."""
+        """Take over what a claim from the beginning took, and how long it lasted; forget it all once that is cheap."""
         self._took = took
-        self._whole_at = now + took * _IDLE_PER_BUSY if took > _CHEAP else 0.0
-        self._last.clear()
-        if self._whole_at:
-            self.claimed(places)
-            if len(self._last) > _MOST_PRIORITIES:
-                self._last.clear()
+        if took <= _CHEAP:
+            self._whole_at = 0.0
+            self._last.clear()
+            return
+        self._whole_at = now + took * _IDLE_PER_BUSY
+        self.claimed(places)
+        if len(self._last) > _MOST_PRIORITIES:
+            self._last.clear()
 
     def returned(self) -> None:
         """Note that jobs may have come back behind the frontier."""
