@@ -21,9 +21,11 @@ QUICK = Limits(connect=1.0, read=0.5, total=2.0)
 
 
 @asynccontextmanager
-async def running(patch: pytest.MonkeyPatch, *sites: Site, limits: Limits = QUICK) -> AsyncIterator[None]:
-    """The service with a worker at work, allowed to crawl `sites`."""
-    guard = Guard(frozenset(("127.0.0.1", site.port) for site in sites))
+async def running(
+    patch: pytest.MonkeyPatch, *sites: Site, limits: Limits = QUICK, guard: Guard | None = None
+) -> AsyncIterator[None]:
+    """The service with a worker at work, allowed to crawl `sites` or what `guard` lets pass."""
+    guard = guard or Guard(frozenset(("127.0.0.1", site.port) for site in sites))
     patch.setattr(jobs.crawler, "_open", lambda: Crawler.open(guard, limits))
     async with testing.running(service), working():
         yield

@@ -90,10 +90,11 @@ WHERE crawl_id = $1 AND url = ANY (ARRAY(SELECT url FROM picked))
 RETURNING url
 
 -- name: any_queued
-SELECT EXISTS (SELECT 1 FROM crawl_urls WHERE crawl_id = $1 AND state = 'queued')
+-- The least of an index is one look-up; for EXISTS, statistics that remember many would have the table read whole.
+SELECT min(crawl_id) IS NOT NULL FROM crawl_urls WHERE crawl_id = $1 AND state = 'queued'
 
 -- name: any_found
-SELECT EXISTS (SELECT 1 FROM crawl_urls WHERE crawl_id = $1 AND state = 'found')
+SELECT min(depth) IS NOT NULL FROM crawl_urls WHERE crawl_id = $1 AND state = 'found'
 
 -- name: reopen_stranded
 -- Pages that named another address as their own where that led to no page: to one another in a circle, to an error, to

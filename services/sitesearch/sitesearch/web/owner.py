@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from sitesearch.crawl import progress as crawl_progress
 from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
 from sitesearch.crawl.outcomes import TEXT
+from sitesearch.crawl.progress import Progress
 from sitesearch.jobs import index_site_again
 from sitesearch.search import find
 from sitesearch.service import pages, progress_streams, service
@@ -92,7 +93,16 @@ async def show_site(slug: str) -> Response:
     site = await detail_or_404(slug)
     crawls = await sites.latest_crawls(pages, site.id)
     latest = await crawl_progress.read(pages, crawls[0].id) if crawls else None
-    return render("site.html", {"site": site, "crawls": crawls, "latest": latest, "texts": TEXT})
+    why = await _why(latest) if latest else ""
+    return render("site.html", {"site": site, "crawls": crawls, "latest": latest, "why": why, "texts": TEXT})
+
+
+async def _why(crawl: Progress) -> str:
+    """What there is to know of why a crawl failed, such as the setting that would let it."""
+    if crawl.state != "failed" or not crawl.reason:
+        return ""
+    first = await crawl_progress.refusals(pages, crawl.crawl_id, reason=crawl.reason, limit=1)
+    return first[0].detail if first else ""
 
 
 @router.get("/sites/{slug}/edit")
@@ -158,7 +168,8 @@ async def show_crawl(slug: str, crawl: int, reason: str = "") -> Response:
     latest = await progress_or_404(site, crawl)
     chosen = reason if reason in latest.reasons else next(iter(latest.reasons), "")
     examples = await crawl_progress.refusals(pages, crawl, reason=chosen, limit=100) if chosen else []
-    return render("crawl.html", {"site": site, "latest": latest, "chosen": chosen, "examples": examples, "texts": TEXT})
+    context = {"site": site, "latest": latest, "why": await _why(latest), "chosen": chosen, "examples": examples}
+    return render("crawl.html", {**context, "texts": TEXT})
 
 
 @router.get("/sites/{slug}/crawls/{crawl}/events")

@@ -6,12 +6,14 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from crawls import add_site, crawl, ended, running, stored
 from sites import Handler, Request, Site, answer, page, redirect, serving
 
 from sitesearch.crawl import jobs, pipeline, progress
+from sitesearch.crawl.guard import Guard
 from sitesearch.service import pages
 
 
@@ -467,3 +469,29 @@ async def test_reports_of_old_crawls_are_forgotten(monkeypatch: pytest.MonkeyPat
         kept = await stored(site_id)
     assert left == list(range(3, jobs.KEPT_CRAWLS + 3))
     assert kept == {"/"}
+
+
+async def test_a_start_that_leads_to_its_www_is_crawled_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    resolve = loop.getaddrinfo
+
+    async def at_home(host: str, *rest: Any, **named: Any) -> Any:
+        return await resolve("127.0.0.1" if str(host).endswith("site.test") else host, *rest, **named)
+
+    async def by_host(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.headers["host"].startswith("www."):
+            await page("home", "/a", f"http://site.test:{site.port}/b")(request, writer)
+        else:
+            await redirect(f"http://www.site.test:{site.port}{request.target}", 301)(request, writer)
+
+    monkeypatch.setattr(loop, "getaddrinfo", at_home)
+    site = Site(otherwise=by_host)
+    async with serving(site):
+        guard = Guard(frozenset({("site.test", site.port), ("www.site.test", site.port)}))
+        async with running(monkeypatch, guard=guard):
+            site_id = await add_site(f"http://site.test:{site.port}/")
+            await crawl(site_id)
+            hosts = {row["url"].split("/")[2] for row in await pages.fetch("SELECT url FROM pages")}
+            kept = await stored(site_id)
+    assert kept == {"/", "/a", "/b"}
+    assert hosts == {f"www.site.test:{site.port}"}

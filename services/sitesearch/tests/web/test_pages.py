@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+import corpus
 import httpx
 import pytest
 
@@ -216,3 +217,20 @@ async def test_a_host_that_is_no_address_adds_nothing(client: httpx.AsyncClient)
     answer = await client.post("/sites/documentation", headers={"host": "a b"})
     assert answer.status_code == 400
     assert await pages.fetchval("SELECT count(*) FROM sites") == 0
+
+
+async def test_a_crawl_that_failed_says_what_would_let_it(client: httpx.AsyncClient, running: Service) -> None:
+    added = await client.post("/sites/new", data={"start_url": "http://10.0.0.1/", "name": "Intranet"})
+    await testing.drain(running)
+    shown = (await client.get(added.headers["location"])).text
+    assert "Leads to a private address" in shown
+    assert "name 10.0.0.1:80 in SITESEARCH_ALLOW_HOSTS" in shown
+    assert "name 10.0.0.1:80 in SITESEARCH_ALLOW_HOSTS" in (await client.get("/sites/intranet/crawls/1")).text
+
+
+async def test_words_of_either_direction_keep_to_themselves(client: httpx.AsyncClient, running: Service) -> None:
+    greeting = "\u0645\u0631\u062d\u0628\u0627"
+    found = await corpus.add_site(pages, [corpus.Page("/", f"{greeting} harbour", greeting, language="ar")])
+    shown = (await client.get("/search", params={"site": found.slug, "q": "harbour"})).text
+    assert '<h2 dir="auto">' in shown
+    assert '<p class="excerpt" dir="auto">' in shown
