@@ -191,16 +191,18 @@ class Service:
         concurrency: int = 10,
         target_latency: timedelta = seconds(30),
         backoff: Backoff | None = None,
+        scale_in_after: timedelta = minutes(5),
     ) -> Queue:
         """Declare a queue of jobs.
 
         `attempts` is how often a job is tried before it goes to the dead letters, `lease` how long a claim lasts when a
         worker no longer renews it, `workers` the number of worker processes or its bounds, `concurrency` how many jobs
         one of them runs at once, `target_latency` in what time a job should start, `backoff` how long a failed
-        one waits.
+        one waits, `scale_in_after` how long fewer workers must have been enough before one goes.
         """
         bounds = (workers, workers) if isinstance(workers, int) else workers
-        spec = QueueSpec(name, attempts, lease, bounds, concurrency, target_latency, backoff or Backoff())
+        backoff = backoff or Backoff()
+        spec = QueueSpec(name, attempts, lease, bounds, concurrency, target_latency, backoff, scale_in_after)
         self._declared.add("queue", spec)
         return Queue(self, spec)
 

@@ -35,6 +35,7 @@ def test_durations_say_what_they_are() -> None:
         (lambda: Service("s").queue("q", workers=(3, 2)), "fewest <= most"),
         (lambda: Service("s").queue("q", concurrency=0), "at least 1"),
         (lambda: Service("s").queue("q", target_latency=seconds(0)), "positive"),
+        (lambda: Service("s").queue("q", scale_in_after=hours(2)), "from 0 to an hour"),
         (lambda: Service("s").queue("q").job(timeout=seconds(0))(_nothing), "positive"),
         (lambda: Service("s").queue("q").job(priority=40_000)(_nothing), "must fit"),
         (lambda: Service("s").queue("q").job(every=minutes(1), cron="* * * * *")(_nothing), "keep one"),

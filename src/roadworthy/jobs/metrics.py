@@ -51,6 +51,13 @@ QUEUE_OLDEST_READY = MetricSpec(
     (_QUEUE,),
     across="max",
 )
+QUEUE_DESIRED_WORKERS = MetricSpec(
+    "queue_desired_workers",
+    "gauge",
+    "Workers that would begin what waits within the target latency, before bounds and windows.",
+    (_QUEUE,),
+    across="max",
+)
 WORKER_HEARTBEAT = MetricSpec(
     "worker_heartbeat_timestamp_seconds",
     "gauge",
@@ -70,5 +77,6 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     QUEUE_RUNNING,
     QUEUE_DEAD,
     QUEUE_OLDEST_READY,
+    QUEUE_DESIRED_WORKERS,
     WORKER_HEARTBEAT,
 )

@@ -46,7 +46,8 @@ class QueueSpec:
     """A queue: how often its jobs are tried, how long a claim lasts unrenewed, and who works on it.
 
     `workers` is the smallest and the largest number of worker processes, `concurrency` the jobs that one of them runs
-    at once, `target_latency` the time in which a new job should start.
+    at once, `target_latency` the time in which a new job should start, `scale_in_after` how long fewer workers must
+    have been enough before one goes.
     """
 
     name: str
@@ -56,6 +57,7 @@ class QueueSpec:
     concurrency: int = 10
     target_latency: timedelta = timedelta(seconds=30)
     backoff: Backoff = field(default_factory=Backoff)
+    scale_in_after: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
         if not _QUEUE_NAME.fullmatch(self.name):
@@ -78,6 +80,10 @@ class QueueSpec:
             raise DeclarationError(f"queue {self.name!r} has concurrency={self.concurrency}; it must be at least 1")
         if self.target_latency <= timedelta(0):
             raise DeclarationError(f"queue {self.name!r} has target_latency={self.target_latency}; it must be positive")
+        if not timedelta(0) <= self.scale_in_after <= timedelta(hours=1):
+            raise DeclarationError(
+                f"queue {self.name!r} has scale_in_after={self.scale_in_after}; it must be from 0 to an hour"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ _SHORTEST_TAIL = 2.0
 _IDLE_PER_BUSY = 9.0
 _LONGEST_REST = 10.0
 _LARGEST_REPORT = 1000
+_RETIRED_POLL = 0.1
 
 
 class Worker:
@@ -86,6 +87,7 @@ class Worker:
         self._reportable = asyncio.Event()
         self._context: Context = Context()
         self._stopping = False
+        self._retiring = False
         self._defect: BaseException | None = None
         self._broken = asyncio.Event()
 
@@ -114,12 +116,24 @@ class Worker:
                     self._cancel(held, "drain")
         log.info("worker stopped", worker=self.name)
 
+    async def retire(self) -> None:
+        """Take no more jobs, give back those not begun, and return when no other is held, however long they run.
+
+        Meanwhile `run` goes on; told to stop, it drains as ever.
+        """
+        self._retiring = True
+        log.info("retiring", worker=self.name, jobs=len(self._held))
+        while self._held:
+            for lane in self._lanes.values():
+                self._return_waiting(lane)
+            await asyncio.sleep(_RETIRED_POLL)
+
     async def _claim(self, lane: Lane) -> None:
         """Keep `lane` supplied."""
         pause = _FIRST_PAUSE
         while not self._stopping:
             lane.wake.clear()
-            wanted = lane.appetite()
+            wanted = 0 if self._retiring else lane.appetite()
             if wanted == 0:
                 await self._wait(lane, self._poll)
                 continue
@@ -366,9 +380,9 @@ class Worker:
             held.task.cancel()
 
     def _consumes(self) -> bool:
-        """Whether every queue was lately claimed from, or has all its slots at work."""
+        """Whether every queue was lately claimed from, or has all its slots at work; one that retires need not."""
         oldest = self._clock() - 3 * max(self._poll, 1.0)
-        return all(lane.claimed_at >= oldest or lane.free == 0 for lane in self._lanes.values())
+        return self._retiring or all(lane.claimed_at >= oldest or lane.free == 0 for lane in self._lanes.values())
 
     async def _tend(self) -> None:
         """Do for all queues what no single job asks for, at a tenth of the time at most: dead rows make it slow."""

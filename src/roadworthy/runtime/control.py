@@ -37,6 +37,10 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     """To a process: finish what is under way, begin nothing, and end."""
 
 
+class Retire(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: take no more jobs, finish those that run however long they take, and end."""
+
+
 class Scrape(msgspec.Struct, frozen=True, tag=True):
     """To a process: send `Metrics` now."""
 
@@ -59,7 +63,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-Command = Boot | Drain | Scrape
+Command = Boot | Drain | Retire | Scrape
 Report = Changed | Metrics | Failed
 
 Received = TypeVar("Received")

@@ -26,6 +26,7 @@ from roadworthy.runtime.control import (
     Failed,
     Metrics,
     ProcessState,
+    Retire,
     Scrape,
     to_supervisor,
 )
@@ -51,6 +52,7 @@ class SupervisedProcess:
         self.name = name
         self._lost = False
         self._stop = Stop()
+        self._retired = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def orphaned(self) -> None:
@@ -96,7 +98,7 @@ class SupervisedProcess:
         async with running(target.service, settings, migrate=False, name=self.name):
             metrics = target.service.binding("the supervised process").metrics
             reporting = [
-                asyncio.create_task(_obey(channel, metrics, self._stop.requested), name="commands"),
+                asyncio.create_task(self._obey(channel, metrics), name="commands"),
                 asyncio.create_task(_push(channel, metrics), name="metrics"),
             ]
             try:
@@ -105,6 +107,17 @@ class SupervisedProcess:
                 for task in reporting:
                     task.cancel()
                 await channel.send(Metrics(metrics.snapshot()))
+
+    async def _obey(self, channel: Channel[Command], metrics: MetricRegistry) -> None:
+        while (command := await channel.receive()) is not None:
+            match command:
+                case Drain():
+                    self._stop.requested.set()
+                case Retire():
+                    self._retired.set()
+                case Scrape():
+                    await channel.send(Metrics(metrics.snapshot()))
+        self._stop.requested.set()
 
     async def _play(self, boot: Boot, target: Target, app: ASGIApp | None, channel: Channel[Command]) -> None:
         service = target.service
@@ -124,19 +137,18 @@ class SupervisedProcess:
                     await roles.serve(app, listener, stop=self._stop, grace=grace, drain_delay=delay, changed=changed)
             case "worker":
                 queues = [queue for queue in spec.queues if queue.name == boot.queue]
-                await roles.work(binding, spec, queues, name=self.name, stop=self._stop, grace=grace, changed=changed)
+                await roles.work(
+                    binding,
+                    spec,
+                    queues,
+                    name=self.name,
+                    stop=self._stop,
+                    grace=grace,
+                    changed=changed,
+                    retired=self._retired,
+                )
             case "scheduler":
                 await roles.schedule(binding, spec, stop=self._stop, changed=changed)
-
-
-async def _obey(channel: Channel[Command], metrics: MetricRegistry, stop: asyncio.Event) -> None:
-    while (command := await channel.receive()) is not None:
-        match command:
-            case Drain():
-                stop.set()
-            case Scrape():
-                await channel.send(Metrics(metrics.snapshot()))
-    stop.set()
 
 
 async def _push(channel: Channel[Command], metrics: MetricRegistry) -> None:

@@ -52,11 +52,25 @@ async def work(
     stop: Stop,
     grace: timedelta,
     changed: Changed,
+    retired: asyncio.Event | None = None,
 ) -> None:
-    """Run the jobs of `queues` until told to stop; those under way then finish within the grace, or are given back."""
+    """Run the jobs of `queues` until told to stop; those under way then finish within the grace, or are given back.
+
+    Once `retired` is set, no more are taken, and the end comes when the last has finished.
+    """
     worker = Worker(binding.engine, spec.jobs, queues, name=name, metrics=binding.metrics)
     await changed("ready")
-    await worker.run(stop.requested, grace * _UNDER_WAY)
+    retiring = asyncio.create_task(_retire(worker, retired or asyncio.Event(), stop), name="retire")
+    try:
+        await worker.run(stop.requested, grace * _UNDER_WAY)
+    finally:
+        retiring.cancel()
+
+
+async def _retire(worker: Worker, retired: asyncio.Event, stop: Stop) -> None:
+    await retired.wait()
+    await worker.retire()
+    stop.requested.set()
 
 
 async def schedule(binding: Binding, spec: ServiceSpec, *, stop: Stop, changed: Changed) -> None:

@@ -22,6 +22,7 @@ from roadworthy.database.spec import DatabaseSpec
 from roadworthy.errors import RoadworthyError
 from roadworthy.health.policy import HealthState
 from roadworthy.runtime import operations
+from roadworthy.runtime.autoscaler import Autoscaler, worker_plan
 from roadworthy.runtime.embedded import EmbeddedPostgres
 from roadworthy.runtime.lifecycle import migrations, opened
 from roadworthy.runtime.listener import address, drain_delay, listen
@@ -138,13 +139,16 @@ class _Machine:
         delay = drain_delay(settings.host, grace)
         supervisor = Supervisor(self._plans(), Surroundings(self._target.text, environ, grace, delay))
         app = operations.whole(self._spec, binding, lambda: self._state(supervisor), supervisor)
+        autoscaler = Autoscaler(self._spec.queues, binding.engine, supervisor, binding.metrics)
         self.started = True
         async with supervisor.running(), serving(app, self._private, grace=_OPERATIONS_GRACE):
             announcing = asyncio.create_task(self._announce(supervisor), name="announce")
+            scaling = asyncio.create_task(autoscaler.run(), name="scale")
             try:
                 await self._stop.requested.wait()
             finally:
                 announcing.cancel()
+                scaling.cancel()
             self._say(
                 f"stopping: up to {grace.total_seconds():g} s for what is under way; a second signal stops at once"
             )
@@ -158,14 +162,14 @@ class _Machine:
             descriptor = self._public.fileno()
             plans += [ProcessPlan(f"web-{number}", "web", listener=descriptor) for number in range(1, self._web + 1)]
         for queue in self._spec.queues:
-            count = max(queue.workers[0], 1)
-            plans += [ProcessPlan(f"worker-{queue.name}-{n}", "worker", queue.name) for n in range(1, count + 1)]
+            plans += [worker_plan(queue, number) for number in range(1, queue.workers[0] + 1)]
         if self._spec.queues:
             plans.append(ProcessPlan("scheduler", "scheduler"))
         return plans
 
     def _state(self, supervisor: Supervisor) -> HealthState:
-        started = all(process.ready.is_set() for process in supervisor.processes)
+        # Workers that come and go with the load are no part of the start.
+        started = all(process.ready.is_set() for process in supervisor.processes if process.plan in supervisor.plans)
         return HealthState(started, self._stop.requested.is_set())
 
     async def _announce(self, supervisor: Supervisor) -> None:
@@ -184,7 +188,7 @@ class _Machine:
 
 
 async def _ready(processes: Sequence[Process]) -> None:
-    for process in processes:
+    for process in tuple(processes):
         await process.ready.wait()
 
 

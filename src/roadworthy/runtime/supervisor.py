@@ -31,6 +31,7 @@ from roadworthy.runtime.control import (
     Metrics,
     ProcessState,
     Report,
+    Retire,
     Scrape,
     to_process,
 )
@@ -116,6 +117,7 @@ class Process:
         self.stopped = asyncio.Event()
         self.snapshot = exposition.EMPTY
         self.killed = False
+        self.retiring = False
         self._surroundings = surroundings
         self._archive = archive
         self._policy = policy
@@ -158,6 +160,14 @@ class Process:
         if self._channel is not None:
             self._state = "draining"
             await self._channel.send(Drain())
+
+    async def retire(self) -> None:
+        """Have a worker take no more jobs, finish what it runs however long that takes, and start it no more."""
+        self.retiring = True
+        self._draining.set()
+        if self._channel is not None:
+            self._state = "draining"
+            await self._channel.send(Retire())
 
     def kill(self) -> None:
         """End the process at once, and start it no more."""
@@ -289,7 +299,10 @@ async def _bury(process: asyncio.subprocess.Process) -> None:
 
 @dataclass(slots=True)
 class Supervisor:
-    """All the processes of one machine. `running` starts them and ends them."""
+    """All the processes of one machine. `running` starts those of `plans` and ends all.
+
+    Meanwhile others may be added, and a worker that retires leaves `processes` when it has ended.
+    """
 
     plans: Sequence[ProcessPlan]
     surroundings: Surroundings
@@ -298,28 +311,32 @@ class Supervisor:
     clock: Callable[[], float] = time.monotonic
     archive: Archive = field(default_factory=Archive)
     processes: list[Process] = field(init=False)
+    _group: asyncio.TaskGroup = field(init=False, default_factory=asyncio.TaskGroup)
 
     def __post_init__(self) -> None:
-        self.processes = [
-            Process(plan, self.surroundings, self.archive, policy=self.policy, draw=self.draw, clock=self.clock)
-            for plan in self.plans
-        ]
+        self.processes = [self._process(plan) for plan in self.plans]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Supervisor]:
         """Run the processes within an `async with`; whichever is left at its end is killed."""
-        async with asyncio.TaskGroup() as group:
+        async with self._group:
             for process in self.processes:
-                group.create_task(process.supervise(), name=f"supervise {process.plan.name}")
+                self._start(process)
             try:
                 yield self
             finally:
                 for process in self.processes:
                     process.kill()
 
+    def add(self, plan: ProcessPlan) -> None:
+        """Start one more process, within `running`."""
+        process = self._process(plan)
+        self.processes.append(process)
+        self._start(process)
+
     async def drain(self, forced: asyncio.Event) -> bool:
         """End every process within the grace, or once `forced` is set at once; return whether none had to be killed."""
-        for process in self.processes:
+        for process in tuple(self.processes):
             await process.drain()
         ended = asyncio.create_task(self._all_stopped(), name="drain")
         hurried = asyncio.create_task(forced.wait(), name="second signal")
@@ -338,9 +355,21 @@ class Supervisor:
 
     async def snapshots(self) -> dict[str, Snapshot]:
         """Return what each process has counted, by name, asking all of them at once."""
-        found = await asyncio.gather(*(process.scrape() for process in self.processes))
-        return {process.plan.name: snapshot for process, snapshot in zip(self.processes, found, strict=True)}
+        await asyncio.gather(*(process.scrape() for process in self.processes))
+        # One that ended meanwhile is in the archive now, and must not be counted twice.
+        return {process.plan.name: process.snapshot for process in self.processes}
 
     async def _all_stopped(self) -> None:
-        for process in self.processes:
+        for process in tuple(self.processes):
             await process.stopped.wait()
+
+    def _process(self, plan: ProcessPlan) -> Process:
+        return Process(plan, self.surroundings, self.archive, policy=self.policy, draw=self.draw, clock=self.clock)
+
+    def _start(self, process: Process) -> None:
+        self._group.create_task(self._supervise(process), name=f"supervise {process.plan.name}")
+
+    async def _supervise(self, process: Process) -> None:
+        await process.supervise()
+        if process.retiring:
+            self.processes.remove(process)
