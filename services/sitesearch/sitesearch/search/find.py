@@ -201,7 +201,9 @@ async def corrections_for(database: Database, site: int, query: Query, words: Wo
     corrections: dict[str, str] = {}
     for word in unknown or doubted:
         edits = spelling.edits(word) if len(word) <= spelling.SHORT else []
-        rows = await database.fetch(QUERIES["similar_words"], site, word, edits)
+        # Where one mistake is all that is borne, the listed words are all there are; in other scripts they are not.
+        more = not (edits and spelling.tolerance(word) == 1 and word.isascii())
+        rows = await database.fetch(QUERIES["similar_words"], site, word, edits, more)
         likelier = spelling.correct(word, words.pages.get(word, 0), [(row["word"], row["pages"]) for row in rows])
         if likelier:
             corrections[word] = likelier

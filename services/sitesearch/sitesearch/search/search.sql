@@ -21,9 +21,9 @@ SELECT word, lexeme, pages FROM (
 ORDER BY pages DESC, length(word), word LIMIT $4;
 
 -- name: similar_words
--- The words that share enough three-letter sequences with $2, and those listed in $3.
+-- The words that share enough three-letter sequences with $2, if $4, and those listed in $3.
 (SELECT word, pages FROM vocabulary
- WHERE site_id = $1 AND word % $2
+ WHERE $4::boolean AND site_id = $1 AND word % $2
  ORDER BY similarity(word, $2) DESC, pages DESC LIMIT 60)
 UNION
 SELECT word, pages FROM vocabulary WHERE site_id = $1 AND word = ANY ($3::text[]);

@@ -72,7 +72,7 @@ async def test_every_statement_of_a_search_uses_its_index(running: Service) -> N
         (
             "similar_words",
             QUERIES["similar_words"],
-            (1, "w7x7b", ["w7", "w8"]),
+            (1, "w7x7b", ["w7", "w8"], True),
             {"vocabulary_trigrams", "vocabulary_pkey"},
         ),
         ("word_forms", QUERIES["word_forms"], (1, ["w20", "w300"]), {"vocabulary_lexemes"}),
