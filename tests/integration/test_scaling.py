@@ -146,7 +146,7 @@ async def test_a_queue_scales_from_zero_and_back(tmp_path: Path, dsn: str) -> No
 
 async def test_a_killed_worker_that_was_added_is_replaced(tmp_path: Path, dsn: str) -> None:
     async with scaled(tmp_path, dsn) as service:
-        await service.enqueue(*[8.0] * 6)
+        await service.enqueue(*[300.0] * 6)
         await service.has("work", ready=3)
         psutil.Process((await service.run.status("worker-work-3"))["pid"]).kill()
         await until(lambda: service.run.is_ready_again("worker-work-3", 1), "the worker is back")
