@@ -51,6 +51,8 @@ PAGES = frozenset(
         "/broken-html",
         "/many-links",
         "/deep-html",
+        "/crowded-tag",
+        "/dense",
         "/empty",
         "/entities",
         "/redirected-page",
@@ -71,6 +73,8 @@ def hostile(*, calendar: bool = True) -> Site:
         "/loop/self": redirect("/loop/self"),
         "/gibibyte": _endless(b"<p>" + b"x" * 65533, GIBIBYTE),
         "/gibibyte/announced": _announced(GIBIBYTE),
+        "/crowded-tag": answer("<p " + " ".join(f"a{number}" for number in range(1_000_000)) + ">"),
+        "/dense": answer("<p>" * 3_400_000),
         "/never-ends": _drip(b"<p>still here</p>"),
         "/slow-headers": _slow_headers,
         "/silent": _silent,
@@ -111,7 +115,7 @@ def hostile(*, calendar: bool = True) -> Site:
     }
     site = Site(routes=routes, otherwise=_otherwise)
     listed = [*EXPECTED, "/redirect-to-page", "/wrong-charset", "/broken-html", "/many-links", "/deep-html", "/empty"]
-    listed += ["/entities", "/utf-16"]
+    listed += ["/entities", "/utf-16", "/crowded-tag", "/dense"]
     if calendar:
         listed += ["/calendar/2026/1/", "/endless/"]
     routes["/"] = page("A hostile site", *listed)

@@ -20,6 +20,9 @@ LONGEST_TITLE = 300
 LONGEST_DESCRIPTION = 1_000
 MOST_HEADINGS = 300
 MOST_LINKS = 5_000
+# A parsed tag is half a kilobyte, and the parser compares each of a tag's attributes with all before it.
+MOST_TAGS = 150_000
+MOST_ATTRIBUTES = 256
 # Bump when the same settings would extract something else than before.
 VERSION = 2
 
@@ -44,6 +47,11 @@ _BLOCKS = (
     "summary,details,address,hr,header,form,fieldset,legend,option"
 )
 _SPACE = re.compile(r"[^\S\n]+")
+# By the grammar of the WHATWG tokenizer; possessive, so that no text is read twice.
+_ATTRIBUTE = r"""[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+"""
+_CROWDED_TAG = re.compile(rf"<[A-Za-z][^\s/>]*+(?:{_ATTRIBUTE}){{{MOST_ATTRIBUTES}}}")
+# Below this many characters, crowded tags and many tags cost little.
+_HARMLESS = 32_768
 # Put around blocks, since a line break in the source is a space.
 _BREAK = "\x1e"
 _BLANK_LINES = re.compile(r" ?\n[ \n]*")
@@ -134,7 +142,7 @@ class _Refresh:
 
 def html(document: str, url: str, selectors: Selectors) -> Extracted:
     """Extract the HTML page fetched from `url`, a normalised address."""
-    tree = LexborHTMLParser(document)
+    tree = LexborHTMLParser(_bounded(document))
     body = tree.body
     if body is None:
         # A frameset has no body, and nothing but its frames and its title to go by.
@@ -172,6 +180,17 @@ def html(document: str, url: str, selectors: Selectors) -> Extracted:
         published_at=published,
         modified_at=modified,
     )
+
+
+def _bounded(document: str) -> str:
+    """The document as far as parsing it is bounded in time and memory."""
+    if len(document) <= _HARMLESS:
+        return document
+    # What is left of a crowded tag is text without meaning.
+    document = _CROWDED_TAG.sub("", document)
+    if document.count("<") <= MOST_TAGS:
+        return document
+    return document[: len(document) - len(document.split("<", MOST_TAGS)[-1]) - 1]
 
 
 def plain(document: str, url: str) -> Extracted:

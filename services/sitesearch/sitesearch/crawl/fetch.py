@@ -66,7 +66,7 @@ class Limits:
     redirects: int = 5
     headers: int = 16 * 1024
     large: int = 1024 * 1024
-    large_bodies: int = 8
+    large_bodies: int = 4
 
 
 @dataclass(frozen=True, slots=True)

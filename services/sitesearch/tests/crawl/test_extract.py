@@ -155,3 +155,19 @@ def test_no_markup_raises_or_yields_what_cannot_be_stored(document: str) -> None
     for text in (page.title, page.headings, page.description, page.text):
         assert "\0" not in text
         text.encode()
+
+
+@pytest.mark.parametrize("separator", [" ", "/", "<", '"', "='>' ", '=">" '])
+def test_a_tag_of_a_million_attributes_is_left_out(separator: str) -> None:
+    # The parser alone would take the square of their number; the test's time-out is what would tell.
+    crowd = separator.join(f"a{number} " for number in range(300_000))
+    page = extract.html(f"<title>crowded</title><p>before</p><p {crowd}>after</p>", URL, Selectors())
+    assert page.title == "crowded"
+    assert "before" in page.text
+
+
+def test_a_page_of_more_tags_than_are_read_is_cut() -> None:
+    page = extract.html("<title>many</title>" + "<p>x" * (2 * extract.MOST_TAGS) + "<h1>end</h1>", URL, Selectors())
+    assert page.title == "many"
+    assert page.text.count("x") == extract.MOST_TAGS - 3
+    assert page.headings == ""
