@@ -157,3 +157,27 @@ def test_a_repeating_job_needs_nothing_from_a_caller() -> None:
         spec_of(cron="hourly")
     with pytest.raises(ValueError, match="does not repeat"):
         schedule_of(spec_of())
+
+
+async def test_slow_counting_is_done_less_often() -> None:
+    moment = 0.0
+
+    class Slow(MemoryEngine):
+        counted = 0
+
+        async def counts(self) -> list[QueueCounts]:
+            nonlocal moment
+            moment += 1.0
+            self.counted += 1
+            return []
+
+    engine = Slow()
+    scheduler = Scheduler(
+        engine, [], QUEUES, metrics=MetricRegistry(CATALOGUE), observe_every=timedelta(0), clock=lambda: moment
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(scheduler.run(stop))
+    await asyncio.sleep(0.1)
+    stop.set()
+    await task
+    assert engine.counted == 1
