@@ -1,4 +1,4 @@
-"""Leaves out, and names, tests whose programs are not installed; ROADWORTHY_TEST_EVERYTHING=1 makes that an error."""
+"""Leaves out, and names, tests whose programs are not installed; TEST_EVERYTHING=1 makes that an error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not left_out:
         return
     message = f"{len(left_out)} tests need {', '.join(sorted(missing))}, which is not installed"
-    if os.environ.get("ROADWORTHY_TEST_EVERYTHING"):
+    if os.environ.get("TEST_EVERYTHING"):
         raise pytest.UsageError(f"{message}; .ci/run installs it")
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
