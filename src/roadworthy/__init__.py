@@ -16,9 +16,13 @@ from roadworthy.errors import (
     SettingError,
     TransactionEnded,
 )
+from roadworthy.handles.database import Database
+from roadworthy.handles.jobs import Job, Queue
+from roadworthy.handles.metrics import Counter, Gauge, Histogram
+from roadworthy.handles.resource import Resource
 from roadworthy.jobs.current import current_job
 from roadworthy.jobs.spec import Backoff
-from roadworthy.service import Counter, Database, Gauge, Histogram, Job, Queue, Resource, Service, ServiceSpec
+from roadworthy.service import Service, ServiceSpec
 
 __all__ = [
     "AlreadyRunning",

@@ -7,35 +7,32 @@ returns a handle. A handle works while the service runs and raises `NotRunning` 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from roadworthy.database.spec import DatabaseSpec
+from roadworthy.declaration import Declared, declaring_directory, declaring_place
 from roadworthy.duration import minutes, seconds
 from roadworthy.errors import DeclarationError, NotRunning
-from roadworthy.jobs.arguments import Arguments, UniqueKey
-from roadworthy.jobs.engine import NewJob
-from roadworthy.jobs.enqueue import new_job
+from roadworthy.handles.database import Database
+from roadworthy.handles.jobs import Queue
+from roadworthy.handles.metrics import Counter, Gauge, Histogram
+from roadworthy.handles.resource import Resource
 from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
 
 if TYPE_CHECKING:
     from roadworthy.binding import Binding
-    from roadworthy.database.driver import Connection, Record
-    from roadworthy.database.pool import Pool
     from roadworthy.runtime.settings import Settings
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
-_PACKAGE_DIRECTORY = str(Path(__file__).parent)
 
 ASGIApp = Callable[..., Awaitable[None]]
 
@@ -60,36 +57,6 @@ class ServiceSpec:
     alerts: tuple[AlertSpec, ...]
     request_buckets: tuple[float, ...]
     places: Mapping[tuple[str, str], str]
-
-
-@dataclass(slots=True)
-class _Declared:
-    """What has been declared so far, in order; once `closed`, a declaration would never take effect, and is refused."""
-
-    specs: dict[tuple[str, str], Any] = field(default_factory=dict)
-    places: dict[tuple[str, str], str] = field(default_factory=dict)
-    closed: bool = False
-
-    def check_open(self, what: str) -> None:
-        if self.closed:
-            raise DeclarationError(
-                f"{_declaring_place()}: {what} is declared while the service runs; declare it in a module that is "
-                "imported before, such as the one that makes the Service"
-            )
-
-    def add(self, kind: str, spec: Any) -> None:
-        self.check_open(f"{kind} {spec.name!r}")
-        key = (kind, spec.name)
-        place = _declaring_place()
-        if key in self.places:
-            raise DeclarationError(
-                f"{place}: {kind} {spec.name!r} is already declared at {self.places[key]}; rename one of them"
-            )
-        self.specs[key] = spec
-        self.places[key] = place
-
-    def of(self, kind: str) -> tuple[Any, ...]:
-        return tuple(spec for (declared, _), spec in self.specs.items() if declared == kind)
 
 
 class Service:
@@ -123,10 +90,10 @@ class Service:
         self.version = version
         self.owner = owner
         self.app = app
-        self.place = _declaring_place()
+        self.place = declaring_place()
         self.installed_app: ASGIApp | None = None
         self._request_buckets = None if request_buckets is None else tuple(request_buckets)
-        self._declared = _Declared()
+        self.declared = Declared()
         self._resources: list[Resource[Any]] = []
         self._binding: Binding | None = None
 
@@ -136,7 +103,7 @@ class Service:
     @property
     def spec(self) -> ServiceSpec:
         """Everything declared so far, frozen."""
-        of = self._declared.of
+        of = self.declared.of
         return ServiceSpec(
             name=self.name,
             version=self.version,
@@ -149,7 +116,7 @@ class Service:
             objectives=of("objective"),
             alerts=of("alert"),
             request_buckets=self._buckets(of("objective")),
-            places=dict(self._declared.places),
+            places=dict(self.declared.places),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:
@@ -171,14 +138,14 @@ class Service:
         `migrations` is the directory of its `.sql` files, relative to the declaring module. `pool` is the smallest and
         largest number of connections of each process. The database also keeps the jobs, declared or not.
         """
-        directory = None if migrations is None else _declaring_directory() / migrations
+        directory = None if migrations is None else declaring_directory() / migrations
         spec = DatabaseSpec(name, directory, pool)
-        if existing := self._declared.of("database"):
+        if existing := self.declared.of("database"):
             raise DeclarationError(
-                f"{_declaring_place()}: database {name!r} is the second one, after {existing[0].name!r}; a service has "
+                f"{declaring_place()}: database {name!r} is the second one, after {existing[0].name!r}; a service has "
                 "one, whose transactions also carry its jobs. Use a schema of its own for what should stand apart"
             )
-        self._declared.add("database", spec)
+        self.declared.add("database", spec)
         return Database(self, spec)
 
     def queue(
@@ -203,7 +170,7 @@ class Service:
         bounds = (workers, workers) if isinstance(workers, int) else workers
         backoff = backoff or Backoff()
         spec = QueueSpec(name, attempts, lease, bounds, concurrency, target_latency, backoff, scale_in_after)
-        self._declared.add("queue", spec)
+        self.declared.add("queue", spec)
         return Queue(self, spec)
 
     def counter(self, name: str, help: str, *, labels: Mapping[str, Iterable[str] | None] | None = None) -> Counter:
@@ -235,7 +202,7 @@ class Service:
     ) -> MetricSpec:
         allowed = {key: None if values is None else tuple(values) for key, values in (labels or {}).items()}
         spec = MetricSpec(name, kind, help, service_labels(name, allowed), buckets)
-        self._declared.add("metric", spec)
+        self.declared.add("metric", spec)
         return spec
 
     def slo(
@@ -252,7 +219,7 @@ class Service:
         `route` ("GET /search") narrows it to one route. `metric` names a histogram in seconds to measure instead of
         HTTP's.
         """
-        self._declared.add("objective", ObjectiveSpec(name, objective, under, route, metric))
+        self.declared.add("objective", ObjectiveSpec(name, objective, under, route, metric))
 
     def alert(
         self,
@@ -268,7 +235,7 @@ class Service:
 
         `severity` is `critical`, `warning` or `business`; `runbook` says what to look at first.
         """
-        self._declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name))
+        self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name))
 
     def resource(self, open: Callable[[], AbstractAsyncContextManager[T]]) -> Resource[T]:
         """Declare something of the service's own that each process opens when it starts and closes when it stops.
@@ -276,7 +243,7 @@ class Service:
         `open` makes its async context manager, as for a pool of HTTP connections; the handle's `value` is what that
         yields.
         """
-        self._declared.check_open(f"resource {open.__name__!r}")
+        self.declared.check_open(f"resource {open.__name__!r}")
         resource = Resource(self, open)
         self._resources.append(resource)
         return resource
@@ -316,7 +283,7 @@ class Service:
         if self._binding is not None:
             raise DeclarationError(f"service {self.name!r} is already running in this process; run it once at a time")
         self._binding = binding
-        self._declared.closed = True
+        self.declared.closed = True
         try:
             async with AsyncExitStack() as stack:
                 for resource in self._resources:
@@ -324,264 +291,4 @@ class Service:
                 yield self
         finally:
             self._binding = None
-            self._declared.closed = False
-
-
-class Database:
-    """The handle of a PostgreSQL database; statements join the transaction that the calling task is in."""
-
-    def __init__(self, service: Service, spec: DatabaseSpec) -> None:
-        """Declared with `Service.database`."""
-        self.spec = spec
-        self._service = service
-
-    @property
-    def pool(self) -> Pool:
-        """The pool behind the handle."""
-        return self._service.binding(f"database {self.spec.name!r}").pool
-
-    def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """Open a transaction, or a savepoint inside one; it commits unless the block raises."""
-        return self.pool.transaction()
-
-    def acquire(self) -> AbstractAsyncContextManager[Connection]:
-        """Borrow a connection outside any transaction."""
-        return self.pool.acquire()
-
-    async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
-        """Run a statement and return its rows."""
-        return await self.pool.fetch(sql, *arguments)
-
-    async def fetchrow(self, sql: str, *arguments: Any) -> Record | None:
-        """Run a statement and return its first row, or None."""
-        return await self.pool.fetchrow(sql, *arguments)
-
-    async def fetchval(self, sql: str, *arguments: Any) -> Any:
-        """Run a statement and return the first value of its first row, or None."""
-        return await self.pool.fetchval(sql, *arguments)
-
-    async def execute(self, sql: str, *arguments: Any) -> str:
-        """Run a statement and return its status, as in "UPDATE 3"."""
-        return await self.pool.execute(sql, *arguments)
-
-
-class Queue:
-    """The handle of a queue: its `job` makes a function one of its jobs."""
-
-    def __init__(self, service: Service, spec: QueueSpec) -> None:
-        """Declared with `Service.queue`."""
-        self.spec = spec
-        self._service = service
-
-    def job(
-        self,
-        *,
-        unique: str | None = None,
-        timeout: timedelta | None = None,
-        priority: int = 0,
-        every: timedelta | None = None,
-        cron: str | None = None,
-        attempts: int | None = None,
-    ) -> Callable[[Callable[P, Awaitable[None]]], Job[P]]:
-        """Make an async function a job of this queue.
-
-        `unique` is a template over its arguments ("{url}"): while a job with that key waits or runs, another is not
-        added. `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (five fields, UTC) make it
-        repeat, once per fire time however many schedulers run. `attempts` overrides the queue's.
-        """
-
-        def declare(function: Callable[P, Awaitable[None]]) -> Job[P]:
-            arguments = Arguments.of(function)
-            spec = JobSpec(
-                name=function.__name__,
-                queue=self.spec.name,
-                function=function,
-                arguments=arguments,
-                unique=None if unique is None else UniqueKey(unique, arguments),
-                timeout=timeout,
-                priority=priority,
-                every=every,
-                cron=cron,
-                attempts=self.spec.attempts if attempts is None else attempts,
-            )
-            self._service._declared.add("job", spec)
-            return Job(self._service, spec)
-
-        return declare
-
-
-@dataclass(frozen=True, slots=True)
-class EnqueueOptions:
-    """How the next enqueue differs from the job's declaration."""
-
-    delay: timedelta | None = None
-    run_at: datetime | None = None
-    priority: int | None = None
-    connection: Connection | None = None
-
-
-class Job(Generic[P]):
-    """The handle of a job. Calling it runs the function here and now; `enqueue` has a worker run it."""
-
-    def __init__(self, service: Service, spec: JobSpec, options: EnqueueOptions | None = None) -> None:
-        """Declared with `Queue.job`."""
-        self.spec = spec
-        self._service = service
-        self._options = options or EnqueueOptions()
-
-    @property
-    def name(self) -> str:
-        """The job's name, its function's."""
-        return self.spec.name
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[None]:
-        """Run the function directly, as in a test."""
-        return self.spec.function(*args, **kwargs)
-
-    def with_options(
-        self,
-        *,
-        delay: timedelta | None = None,
-        run_at: datetime | None = None,
-        priority: int | None = None,
-        connection: Connection | None = None,
-    ) -> Job[P]:
-        """Return this job with other options for `enqueue`.
-
-        `delay` counts from the database's now; `run_at` is a moment with a time zone. `connection` is one whose
-        transaction is to carry the job, where that is not the calling task's current one.
-        """
-        if run_at is not None and run_at.tzinfo is None:
-            raise ValueError(f"run_at={run_at.isoformat()} has no time zone; pass one, as in datetime.now(UTC)")
-        if delay is not None and run_at is not None:
-            raise ValueError("delay= and run_at= both say when; pass one of them")
-        if delay is not None and delay < timedelta(0):
-            raise ValueError(f"delay={delay} is negative; pass a duration of 0 or more")
-        return Job(
-            self._service,
-            self.spec,
-            replace(self._options, delay=delay, run_at=run_at, priority=priority, connection=connection),
-        )
-
-    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> int | None:
-        """Add the job, in the transaction that the calling task is in; it runs once that has committed.
-
-        Return its id, or None where a job with the same unique key waits or runs already. Raise `InvalidArguments`
-        where the function does not take the arguments.
-        """
-        (id,) = await self._add([self._new(self.spec.arguments.bind(*args, **kwargs))])
-        return id
-
-    async def enqueue_many(self, arguments: Iterable[Mapping[str, Any]]) -> list[int | None]:
-        """Add one job for each mapping of arguments, in one statement; return ids as `enqueue` does, in order."""
-        return await self._add([self._new(self.spec.arguments.bind(**one)) for one in arguments])
-
-    def _new(self, bound: dict[str, Any]) -> NewJob:
-        options = self._options
-        return new_job(self.spec, bound, priority=options.priority, delay=options.delay, run_at=options.run_at)
-
-    async def _add(self, jobs: list[NewJob]) -> list[int | None]:
-        binding = self._service.binding(f"job {self.spec.name!r}")
-        connection: Any = self._options.connection
-        if connection is not None:
-            return await binding.engine.enqueue(jobs, connection=connection)
-        return await binding.engine.enqueue(jobs)
-
-
-class Resource(Generic[T]):
-    """The handle of something of the service's own that lives as long as its process runs the service."""
-
-    def __init__(self, service: Service, open: Callable[[], AbstractAsyncContextManager[T]]) -> None:
-        """Declared with `Service.resource`."""
-        self._service = service
-        self._open = open
-        self._opened: list[T] = []
-
-    @property
-    def value(self) -> T:
-        """What was opened."""
-        if not self._opened:
-            raise NotRunning(f"resource {self._open.__name__!r}")
-        return self._opened[-1]
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[T]:
-        """Open it for the time of an `async with`; the runtime calls it."""
-        async with self._open() as value:
-            self._opened.append(value)
-            try:
-                yield value
-            finally:
-                self._opened.remove(value)
-
-
-class Counter:
-    """The handle of a counter."""
-
-    def __init__(self, service: Service, spec: MetricSpec) -> None:
-        """Declared with `Service.counter`."""
-        self.spec = spec
-        self._service = service
-
-    def inc(self, amount: float = 1, **labels: str) -> None:
-        """Add `amount`, which must not be negative, under the given labels."""
-        _child(self._service, self.spec, labels).inc(amount)
-
-
-class Gauge:
-    """The handle of a gauge."""
-
-    def __init__(self, service: Service, spec: MetricSpec) -> None:
-        """Declared with `Service.gauge`."""
-        self.spec = spec
-        self._service = service
-
-    def set(self, value: float, **labels: str) -> None:
-        """Set the value under the given labels."""
-        _child(self._service, self.spec, labels).set(value)
-
-    def inc(self, amount: float = 1, **labels: str) -> None:
-        """Add `amount`, which may be negative, under the given labels."""
-        _child(self._service, self.spec, labels).inc(amount)
-
-
-class Histogram:
-    """The handle of a histogram."""
-
-    def __init__(self, service: Service, spec: MetricSpec) -> None:
-        """Declared with `Service.histogram`."""
-        self.spec = spec
-        self._service = service
-
-    def observe(self, value: float, **labels: str) -> None:
-        """Count one observation, in the unit of the histogram's name."""
-        _child(self._service, self.spec, labels).observe(value)
-
-
-def _child(service: Service, spec: MetricSpec, labels: dict[str, str]) -> Any:
-    bound = service.binding(f"metric {spec.name!r}").metrics.bound(spec)
-    if labels.keys() != set(spec.label_names):
-        takes = ", ".join(spec.label_names) or "no labels"
-        raise ValueError(f"metric {spec.name!r} takes {takes}, but was given {', '.join(labels) or 'none'}")
-    return bound.labels(*(labels[name] for name in spec.label_names))
-
-
-def _declaring_frame() -> Any:
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE_DIRECTORY):
-        frame = frame.f_back
-    return frame
-
-
-def _declaring_place() -> str:
-    frame = _declaring_frame()
-    path = Path(frame.f_code.co_filename)
-    try:
-        path = path.relative_to(Path.cwd())
-    except ValueError:
-        return f"{path}:{frame.f_lineno}"
-    return f"{path}:{frame.f_lineno}"
-
-
-def _declaring_directory() -> Path:
-    return Path(_declaring_frame().f_code.co_filename).parent
+            self.declared.closed = False
