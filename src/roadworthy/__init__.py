@@ -20,6 +20,7 @@ from roadworthy.handles.database import Database
 from roadworthy.handles.jobs import Job, Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.resource import Resource
+from roadworthy.health.policy import Reading
 from roadworthy.jobs.current import current_job
 from roadworthy.jobs.spec import Backoff
 from roadworthy.service import Service, ServiceSpec
@@ -40,6 +41,7 @@ __all__ = [
     "MissingExtra",
     "NotRunning",
     "Queue",
+    "Reading",
     "Resource",
     "RoadworthyError",
     "Service",

@@ -22,6 +22,7 @@ from roadworthy.handles.database import Database
 from roadworthy.handles.jobs import Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.resource import Resource
+from roadworthy.health.spec import RESERVED, Check, Observe
 from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
@@ -55,6 +56,7 @@ class ServiceSpec:
     metrics: tuple[MetricSpec, ...]
     objectives: tuple[ObjectiveSpec, ...]
     alerts: tuple[AlertSpec, ...]
+    checks: tuple[Check, ...]
     request_buckets: tuple[float, ...]
     places: Mapping[tuple[str, str], str]
 
@@ -115,6 +117,7 @@ class Service:
             metrics=of("metric"),
             objectives=of("objective"),
             alerts=of("alert"),
+            checks=of("check"),
             request_buckets=self._buckets(of("objective")),
             places=dict(self.declared.places),
         )
@@ -237,6 +240,24 @@ class Service:
         """
         self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name))
 
+    def check(
+        self, name: str, *, critical: bool = False, readiness: bool = False, timeout: timedelta = seconds(1)
+    ) -> Callable[[Observe], Observe]:
+        """Make an async function a check of `/health`: it returns what it observed, or raises what is wrong.
+
+        A failure, or no answer within `timeout`, is a warning, and fails the whole where `critical`. `readiness` opts
+        the check into `/readyz`. It runs in each process that answers probes, the supervisor included, which opens no
+        resources: look at the database.
+        """
+        if name in RESERVED:
+            raise DeclarationError(f"check {name!r} comes with every service; choose another name")
+
+        def declare(function: Observe) -> Observe:
+            self.declared.add("check", Check(name, function, critical, readiness, timeout))
+            return function
+
+        return declare
+
     def resource(self, open: Callable[[], AbstractAsyncContextManager[T]]) -> Resource[T]:
         """Declare something of the service's own that each process opens when it starts and closes when it stops.
 
@@ -278,15 +299,15 @@ class Service:
         return self._binding
 
     @asynccontextmanager
-    async def bind(self, binding: Binding) -> AsyncIterator[Service]:
-        """Bind the handles for the time of an `async with`; the runtime calls it."""
+    async def bind(self, binding: Binding, *, resources: bool = True) -> AsyncIterator[Service]:
+        """Bind the handles for the time of an `async with`, and open the resources; the runtime calls it."""
         if self._binding is not None:
             raise DeclarationError(f"service {self.name!r} is already running in this process; run it once at a time")
         self._binding = binding
         self.declared.closed = True
         try:
             async with AsyncExitStack() as stack:
-                for resource in self._resources:
+                for resource in self._resources if resources else ():
                     await stack.enter_async_context(resource.opened())
                 yield self
         finally:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from roadworthy.health.policy import Reading
-from roadworthy.health.report import Check
+from roadworthy.health.spec import Check
 
 
 class Counts(Protocol):

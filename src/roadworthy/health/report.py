@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from roadworthy.duration import seconds
-from roadworthy.errors import DeclarationError
 from roadworthy.health.policy import HealthState, Reading, Result, Status, document, overall, readiness
+from roadworthy.health.spec import Check
 from roadworthy.telemetry.logging import get_logger
 from roadworthy.telemetry.masking import mask_urls
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Something outside the process that is looked at for `/health`.
-
-    `run` returns what it observed; raising, or taking longer than `timeout`, is a failure. A `critical` failure fails
-    the report, any other is a warning. `readiness` opts the check into `/readyz`: choose it where a process without it
-    can answer nothing, and other processes may well have it.
-    """
-
-    name: str
-    run: Callable[[], Awaitable[Sequence[Reading]]]
-    critical: bool = True
-    readiness: bool = False
-    timeout: timedelta = seconds(1)
-
-    def __post_init__(self) -> None:
-        if self.timeout <= timedelta(0):
-            raise DeclarationError(f"check {self.name!r} has timeout={self.timeout}; it must be positive")
 
 
 class Health:

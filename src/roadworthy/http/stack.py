@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from roadworthy.health.checks import database_check, queue_check
 from roadworthy.health.policy import HealthState
-from roadworthy.health.report import Check, Health
+from roadworthy.health.report import Health
+from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.draining import Drain, Draining
 from roadworthy.http.exchange import Exchange
@@ -93,11 +94,11 @@ class Stack:
 
 
 def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[Check, ...]:
-    """Return the checks of what a service declares: its database, and its queues' latencies."""
+    """Return the checks of a service: its database, its queues' latencies, and those that it declares itself."""
     checks: list[Check] = []
     if spec.database is not None or spec.queues:
         checks.append(database_check(lambda: binding().pool.fetchval("SELECT 1")))
     if spec.queues:
         targets = {queue.name: queue.target_latency for queue in spec.queues}
         checks.append(queue_check(lambda: binding().engine.counts(), lambda: binding().engine.now(), targets))
-    return tuple(checks)
+    return (*checks, *spec.checks)

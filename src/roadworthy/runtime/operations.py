@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from roadworthy.binding import Binding
 from roadworthy.health.policy import HealthState, Reading
-from roadworthy.health.report import Check, Health
+from roadworthy.health.report import Health
+from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp
 from roadworthy.http.operations import operations_app
 from roadworthy.http.stack import service_checks

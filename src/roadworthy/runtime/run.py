@@ -98,7 +98,8 @@ class _Machine:
         async with self._database() as dsn:
             await self._migrate(dsn)
             own = replace(self._spec.database or DatabaseSpec("main"), pool=_SUPERVISOR_POOL)
-            async with opened(replace(self._spec, database=own), dsn, name="supervisor") as binding:
+            service, spec = self._target.service, replace(self._spec, database=own)
+            async with opened(spec, dsn, name="supervisor") as binding, service.bind(binding, resources=False):
                 return await self._supervise(dsn, binding)
 
     @asynccontextmanager

@@ -11,7 +11,8 @@ import structlog
 from roadworthy import DeclarationError, seconds
 from roadworthy.health.checks import database_check, queue_check
 from roadworthy.health.policy import HealthState, Reading
-from roadworthy.health.report import Check, Health
+from roadworthy.health.report import Health
+from roadworthy.health.spec import Check
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

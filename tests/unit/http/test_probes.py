@@ -6,9 +6,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from roadworthy import Service
+from roadworthy import DeclarationError, Service
 from roadworthy.health.policy import HealthState, Reading
-from roadworthy.health.report import Check, Health
+from roadworthy.health.report import Health
+from roadworthy.health.spec import Check
 from roadworthy.http.operations import operations_app
 from roadworthy.http.probes import PATHS
 from roadworthy.http.stack import install
@@ -107,3 +108,27 @@ async def test_the_operations_port_has_a_lifespan() -> None:
     await app({"type": "lifespan"}, receive, send)
     await app({"type": "websocket"}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_a_service_adds_checks_of_its_own(serve: Any) -> None:
+    service = Service("tested")
+
+    @service.check("stock", critical=True)
+    async def stock() -> list[Reading]:
+        return [Reading("stock:soldOut", "pass", 3, "products")]
+
+    @service.check("shop")
+    async def shop() -> list[Reading]:
+        raise OSError("shut")
+
+    async with serve(FastAPI(), service) as running:
+        assert (await running.client.get("/health")).json() == {"status": "warn"}
+    checks = service.spec.checks
+    async with asked(operations_app(Health(lambda: HealthState(), checks), unread)) as client:
+        found = (await client.get("/health")).json()["checks"]
+    assert (found["stock:soldOut"][0]["observedValue"], found["shop"][0]["output"]) == (3, "OSError: shut")
+
+
+def test_a_check_cannot_take_the_name_of_one_that_is_there_anyway() -> None:
+    with pytest.raises(DeclarationError, match="check 'queues' comes with every service"):
+        Service("tested").check("queues")
