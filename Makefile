@@ -1,7 +1,7 @@
 # Everything here sets itself up from a clean checkout with Python 3.11+ and make alone.
 PYTHON ?= python3
 BIN := .venv/bin
-SERVICES := services/sitesearch
+SERVICES := services/sitesearch services/vitals
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
@@ -26,6 +26,7 @@ check: .venv ## Lint, types, layering, and the services' own declarations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/roadworthy check sitesearch.service:service
+	$(BIN)/roadworthy check vitals.service:service
 
 bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
 	@echo "Installing the peers"
