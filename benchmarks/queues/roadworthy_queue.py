@@ -31,7 +31,8 @@ class RoadworthyQueue:
             ran()
 
         async with await Pool.open(dsn, DatabaseSpec("main")) as pool:
-            await pool.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+            for migration in sorted(MIGRATIONS.glob("*.sql")):
+                await pool.execute(migration.read_text(encoding="utf-8"))
             self._arguments = Arguments.of(noop)
             self._job = JobSpec("noop", "work", noop, self._arguments)
             self._engine = PostgresEngine(pool, dsn)

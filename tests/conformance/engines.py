@@ -11,7 +11,8 @@ from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.jobs.engine import Engine, Failure, NewJob
 from roadworthy.jobs.memory import MemoryEngine
-from roadworthy.jobs.postgres import MIGRATIONS, PostgresEngine
+from roadworthy.jobs.postgres import PostgresEngine
+from schema import create_job_tables
 
 LEASE = timedelta(seconds=60)
 FAILURE = Failure("ValueError", "no", "Traceback ...")
@@ -75,7 +76,7 @@ async def postgres_backend(dsn: str) -> AsyncIterator[Backend]:
     """The engine on an empty database; time passes by moving what is kept into the past."""
     async with await Pool.open(dsn, DatabaseSpec("main", pool=(1, 5))) as pool:
         if await pool.fetchval("SELECT to_regclass('roadworthy.jobs')") is None:
-            await pool.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+            await create_job_tables(pool)
         engine = PostgresEngine(pool, dsn)
 
         async def advance(by: timedelta) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roadworthy.jobs.engine import Bury, ClaimedJob, Done, Release, Retry
+from roadworthy.jobs.engine import Bury, ClaimedJob, Done, JobOptions, Release, Retry
 from roadworthy.runtime.scratch import ScratchServer
 
 from .engines import FAILURE, LEASE, Backend, memory_backend, new_job, postgres_backend
@@ -365,3 +366,14 @@ async def test_concurrent_claims_never_share_a_job(backend: Backend) -> None:
     batches = await asyncio.gather(*(claim(backend, 30, f"w{n}") for n in range(10)))
     ids = [job.id for batch in batches for job in batch]
     assert len(ids) == len(set(ids)) == 200
+
+
+async def test_what_few_jobs_have_stays_with_the_job_through_the_dead_letters(backend: Backend) -> None:
+    options = JobOptions(version=3, keep=60.0, limit_key='["\\u0000"]')
+    (id,) = await backend.engine.enqueue([replace(new_job(1), options=options)])
+    (job,) = await claim(backend)
+    assert job.options == options
+    await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
+    assert await backend.engine.retry_dead([id or 0]) == 1
+    (again,) = await claim(backend)
+    assert again.options == options

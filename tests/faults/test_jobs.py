@@ -18,8 +18,9 @@ import pytest
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.jobs.engine import NewJob
-from roadworthy.jobs.postgres import MIGRATIONS, PostgresEngine
+from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.runtime.embedded import EmbeddedPostgres
+from schema import create_job_tables
 
 _SCRIPT = Path(__file__).with_name("worker_process.py")
 _TABLE = "CREATE TABLE effects (n int NOT NULL, what text NOT NULL, attempt int NOT NULL, worker text NOT NULL)"
@@ -95,7 +96,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(dsn: str, pool: Pool, tmp_path: Path) -> AsyncIterator[Scene]:
-    await pool.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+    await create_job_tables(pool)
     await pool.execute(_TABLE)
     engine = PostgresEngine(pool, dsn)
     yield Scene(dsn, pool, engine, tmp_path)
@@ -259,7 +260,7 @@ async def test_a_restart_of_postgresql_loses_nothing_and_runs_no_completed_job_a
 
 async def _restart_under_load(postgres: EmbeddedPostgres, dsn: str, directory: Path) -> None:
     async with await Pool.open(dsn, DatabaseSpec("main", pool=(1, 3))) as pool:
-        await pool.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+        await create_job_tables(pool)
         await pool.execute(_TABLE)
         engine = PostgresEngine(pool, dsn)
         scene = Scene(dsn, pool, engine, directory)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from roadworthy.database import driver, queries
-from roadworthy.jobs.postgres import MIGRATIONS
+from schema import create_job_tables
 
 SQL = queries.load_queries("roadworthy.jobs")
 LEASE = timedelta(seconds=60)
@@ -55,7 +55,7 @@ SCENARIOS = [fresh, analysed_when_drained, never_analysed, full_of_dead_rows]
 @pytest.fixture
 async def connection(dsn: str) -> AsyncIterator[Any]:
     opened = await driver.connect(dsn)
-    await opened.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+    await create_job_tables(opened)
     # The statistics that a test makes are to stay as they are.
     for table in ("jobs", "job_failures", "dead_jobs"):
         await opened.execute(f"ALTER TABLE roadworthy.{table} SET (autovacuum_enabled = off)")

@@ -14,9 +14,10 @@ from roadworthy.database.pool import Pool
 from roadworthy.errors import DatabaseUnavailable
 from roadworthy.jobs.engine import Done, NewJob, Release
 from roadworthy.jobs.metrics import CATALOGUE
-from roadworthy.jobs.postgres import MIGRATIONS, PostgresEngine
+from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.session import Session
 from roadworthy.telemetry.registry import MetricRegistry
+from schema import create_job_tables
 
 JOB = NewJob("mail", "send", b"{}", 3)
 LEASE = timedelta(seconds=60)
@@ -29,7 +30,7 @@ def metrics() -> MetricRegistry:
 
 @pytest.fixture
 async def engine(dsn: str, pool: Pool, metrics: MetricRegistry) -> AsyncIterator[PostgresEngine]:
-    await pool.execute((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+    await create_job_tables(pool)
     opened = PostgresEngine(pool, dsn, metrics=metrics)
     yield opened
     await opened.close()

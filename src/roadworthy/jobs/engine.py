@@ -13,7 +13,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-State = Literal["scheduled", "ready", "running", "dead"]
+import msgspec
+
+State = Literal["scheduled", "ready", "running", "dead", "blocked", "held"]
+"""Blocked waits for a limit or a pause to let it, held for other jobs to finish."""
+
+
+class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What few jobs have, kept with the job as JSON.
+
+    `version` is that of the arguments' shape, `keep` for how many seconds the finished job is kept with its result,
+    `limit_key` what its limits by key count it under.
+    """
+
+    version: int = 1
+    keep: float | None = None
+    limit_key: str | None = None
+
+
+PLAIN = JobOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,7 @@ class NewJob:
     delay: timedelta | None = None
     run_at: datetime | None = None
     context: Mapping[str, str] | None = None
+    options: JobOptions = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,7 @@ class ClaimedJob:
     attempts: int
     waited: float
     context: Mapping[str, str] | None = None
+    options: JobOptions = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +140,8 @@ class QueueCounts:
     ready: int
     running: int
     dead: int
+    blocked: int
+    held: int
     oldest_ready_at: datetime | None
 
 

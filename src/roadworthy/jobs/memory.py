@@ -103,6 +103,7 @@ class MemoryEngine:
                     attempts=kept.new.attempts,
                     waited=(now - kept.run_at).total_seconds(),
                     context=kept.new.context,
+                    options=kept.new.options,
                 )
             )
         return claimed
@@ -217,6 +218,8 @@ class MemoryEngine:
                     ready=len(ready),
                     running=sum(kept.state == "running" for kept in mine),
                     dead=sum(kept.state == "dead" for kept in mine),
+                    blocked=sum(kept.state == "blocked" for kept in mine),
+                    held=sum(kept.state == "held" for kept in mine),
                     oldest_ready_at=min(ready, default=None),
                 )
             )

@@ -18,9 +18,11 @@ import msgspec
 from roadworthy.database import driver, queries
 from roadworthy.errors import DatabaseUnavailable
 from roadworthy.jobs.engine import (
+    PLAIN,
     Bury,
     ClaimedJob,
     Done,
+    JobOptions,
     JobRecord,
     NewJob,
     Outcome,
@@ -43,13 +45,14 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 CHANNEL = "roadworthy_jobs"
 
-_STATES: tuple[State, ...] = ("scheduled", "ready", "running", "dead")
+_STATES: tuple[State, ...] = ("scheduled", "ready", "running", "dead", "blocked", "held")
 _FIRES_KEPT = timedelta(days=1)
 _LEASE_EXPIRED = ("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection")
 _KEEPALIVE = 15.0
 _COMMIT_WATCH = (0.001, 0.05, 2.0)
 _NEWEST = 2**63 - 1
 _in_order = itemgetter(8, 9, 0)
+_decode_options = msgspec.json.Decoder(JobOptions).decode
 
 
 class PostgresEngine:
@@ -184,8 +187,9 @@ class PostgresEngine:
                 attempts,
                 waited,
                 None if context is None else msgspec.json.decode(context),
+                PLAIN if options is None else _decode_options(options),
             )
-            for id, fence, job, arguments, attempt, attempts, context, waited, _, _ in rows
+            for id, fence, job, arguments, attempt, attempts, context, waited, _, _, options in rows
         ]
 
     async def _claim(
@@ -392,6 +396,7 @@ def _new_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
         [job.priority for job in jobs],
         [job.unique_key for job in jobs],
         [None if job.context is None else msgspec.json.encode(job.context).decode() for job in jobs],
+        [None if job.options is PLAIN else msgspec.json.encode(job.options).decode() for job in jobs],
         [job.delay for job in jobs],
         [job.run_at for job in jobs],
     ]

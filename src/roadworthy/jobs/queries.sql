@@ -13,10 +13,10 @@ SET jit = off
 -- name: enqueue_jobs
 -- Ids are drawn in the caller's order; rows go in by key, so that two bulk inserts cannot wait for each other's keys.
 INSERT INTO roadworthy.jobs
-    (id, state, queue, job, arguments, attempts, priority, unique_key, context, enqueued_at, run_at)
+    (id, state, queue, job, arguments, attempts, priority, unique_key, context, options, enqueued_at, run_at)
 SELECT
     id, CASE WHEN due <= now THEN 1 ELSE 0 END, queue, job, arguments::json, attempts, priority, unique_key,
-    context::json, now, greatest(due, now)
+    context::json, options::jsonb, now, greatest(due, now)
 FROM (
     SELECT
         nextval('roadworthy.jobs_id_seq') AS id,
@@ -24,9 +24,9 @@ FROM (
         coalesce(new.run_at, statement_timestamp() + new.delay, statement_timestamp()) AS due,
         new.*
     FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::text[], $7::text[], $8::interval[],
-        $9::timestamptz[]
-    ) AS new (queue, job, arguments, attempts, priority, unique_key, context, delay, run_at)
+        $1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::text[], $7::text[], $8::text[],
+        $9::interval[], $10::timestamptz[]
+    ) AS new (queue, job, arguments, attempts, priority, unique_key, context, options, delay, run_at)
 ) AS new
 ORDER BY job, unique_key, id
 ON CONFLICT (job, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
@@ -47,7 +47,7 @@ WHERE job.id = ANY (ARRAY(
 ))
 RETURNING
     job.id, job.lease, job.job, job.arguments::text, job.attempt, job.attempts, job.context::text,
-    extract(epoch FROM clock_timestamp() - job.run_at)::float8, job.priority, job.run_at
+    extract(epoch FROM clock_timestamp() - job.run_at)::float8, job.priority, job.run_at, job.options::text
 
 -- name: claim_jobs_after
 -- As claim_jobs, from stretches of the queue: each begins after a place and ends before a priority.
@@ -71,7 +71,7 @@ WHERE job.id = ANY (ARRAY(
 ))
 RETURNING
     job.id, job.lease, job.job, job.arguments::text, job.attempt, job.attempts, job.context::text,
-    extract(epoch FROM clock_timestamp() - job.run_at)::float8, job.priority, job.run_at
+    extract(epoch FROM clock_timestamp() - job.run_at)::float8, job.priority, job.run_at, job.options::text
 
 -- name: complete_done
 WITH done AS (
@@ -120,11 +120,11 @@ WITH buried AS (
     DELETE FROM roadworthy.job_failures WHERE job_id = ANY (ARRAY(SELECT id FROM buried)) RETURNING *
 ), dead AS (
     INSERT INTO roadworthy.dead_jobs
-        (id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at, died_at,
-         worker, error_class, message, traceback, failures)
+        (id, lease, queue, job, arguments, context, options, leads, progress, priority, unique_key, attempt, attempts,
+         enqueued_at, died_at, worker, error_class, message, traceback, failures)
     SELECT
-        id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at,
-        clock_timestamp(), worker, error_class, message, traceback,
+        id, lease, queue, job, arguments, context, options, leads, progress, priority, unique_key, attempt, attempts,
+        enqueued_at, clock_timestamp(), worker, error_class, message, traceback,
         coalesce((SELECT jsonb_agg(to_jsonb(earlier) - '{job_id,lease}'::text[] ORDER BY lease)
                   FROM earlier WHERE job_id = buried.id), '[]')
     FROM buried
@@ -186,11 +186,11 @@ WITH expired AS MATERIALIZED (
     DELETE FROM roadworthy.job_failures WHERE job_id = ANY (ARRAY(SELECT id FROM buried)) RETURNING *
 ), dead AS (
     INSERT INTO roadworthy.dead_jobs
-        (id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at, died_at,
-         worker, error_class, message, traceback, failures)
+        (id, lease, queue, job, arguments, context, options, leads, progress, priority, unique_key, attempt, attempts,
+         enqueued_at, died_at, worker, error_class, message, traceback, failures)
     SELECT
-        id, lease, queue, job, arguments, context, priority, unique_key, attempt, attempts, enqueued_at,
-        clock_timestamp(), worker, $2, $3, '',
+        id, lease, queue, job, arguments, context, options, leads, progress, priority, unique_key, attempt, attempts,
+        enqueued_at, clock_timestamp(), worker, $2, $3, '',
         coalesce((SELECT jsonb_agg(to_jsonb(earlier) - '{job_id,lease}'::text[] ORDER BY lease)
                   FROM earlier WHERE job_id = buried.id), '[]')
     FROM buried
@@ -220,6 +220,8 @@ SELECT
     sum(ready)::bigint AS ready,
     sum(running)::bigint AS running,
     sum(dead)::bigint AS dead,
+    sum(blocked)::bigint AS blocked,
+    sum(held)::bigint AS held,
     min(oldest_ready_at) AS oldest_ready_at
 FROM (
     SELECT
@@ -228,11 +230,13 @@ FROM (
         count(*) FILTER (WHERE state = 1) AS ready,
         count(*) FILTER (WHERE state = 2) AS running,
         0 AS dead,
+        count(*) FILTER (WHERE state = 4) AS blocked,
+        count(*) FILTER (WHERE state = 5) AS held,
         min(run_at) FILTER (WHERE state = 1) AS oldest_ready_at
     FROM roadworthy.jobs
     GROUP BY queue
     UNION ALL
-    SELECT queue, 0, 0, 0, count(*), NULL FROM roadworthy.dead_jobs GROUP BY queue
+    SELECT queue, 0, 0, 0, count(*), 0, 0, NULL FROM roadworthy.dead_jobs GROUP BY queue
 ) AS counted
 GROUP BY queue
 ORDER BY queue
@@ -261,9 +265,10 @@ LIMIT $4
 -- name: retry_dead_jobs
 WITH revived AS (
     INSERT INTO roadworthy.jobs
-        (id, lease, state, queue, job, arguments, context, attempts, priority, unique_key, enqueued_at, run_at)
+        (id, lease, state, queue, job, arguments, context, options, leads, attempts, priority, unique_key, enqueued_at,
+         run_at)
     SELECT
-        id, lease + 1, 1, queue, job, arguments, context, attempts, priority, unique_key, enqueued_at,
+        id, lease + 1, 1, queue, job, arguments, context, options, leads, attempts, priority, unique_key, enqueued_at,
         clock_timestamp()
     FROM (
         SELECT * FROM roadworthy.dead_jobs WHERE id = ANY ($1::bigint[]) ORDER BY job, unique_key, id FOR UPDATE

@@ -132,7 +132,7 @@ async def test_the_gauges_tell_how_each_queue_stands() -> None:
 
     class Counted(MemoryEngine):
         async def counts(self) -> list[QueueCounts]:
-            return [QueueCounts("other", 1, 2, 3, 4, clock.moment - timedelta(seconds=90))]
+            return [QueueCounts("other", 1, 2, 3, 4, 0, 0, clock.moment - timedelta(seconds=90))]
 
     metrics = MetricRegistry(CATALOGUE)
     await Scheduler(Counted(clock), [], QUEUES, metrics=metrics).observe()

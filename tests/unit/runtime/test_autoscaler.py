@@ -49,7 +49,7 @@ class Queues:
             raise DatabaseUnavailable("it is away")
         if self.broken:
             raise RuntimeError("a defect")
-        return [QueueCounts("mail", 0, self.ready, self.running, 0, None)]
+        return [QueueCounts("mail", 0, self.ready, self.running, 0, 0, 0, None)]
 
     async def promote(self, *, limit: int = 1000) -> timedelta | None:
         self.promoted += 1
