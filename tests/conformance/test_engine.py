@@ -52,7 +52,7 @@ async def test_a_job_is_claimed_once_and_gone_when_done(backend: Backend) -> Non
     assert 0 <= job.waited < 60
     assert await claim(backend) == []
     assert await backend.engine.complete([Done(job.id, job.lease)]) == set()
-    assert await backend.engine.find(job.id) is None
+    assert await backend.engine.operations.find(job.id) is None
     assert await backend.engine.counts() == []
 
 
@@ -61,7 +61,7 @@ async def test_ids_come_in_the_order_of_the_jobs(backend: Backend) -> None:
     assert None not in ids
     assert ids == sorted(ids, key=lambda number: number or 0)
     for n, id in enumerate(ids):
-        record = await backend.engine.find(id or 0)
+        record = await backend.engine.operations.find(id or 0)
         assert record is not None
         assert json.loads(record.arguments) == {"n": n}
 
@@ -127,7 +127,7 @@ async def test_a_unique_key_is_free_again_at_the_end(backend: Backend, end: str)
     (id,) = await backend.engine.enqueue([new_job(1, key="a")])
     assert id is not None
     if end == "discarded":
-        assert await backend.engine.discard([id]) == 1
+        assert await backend.engine.operations.discard([id]) == 1
     else:
         (job,) = await claim(backend)
         done, dead = Done(job.id, job.lease), Bury(job.id, job.lease, FAILURE)
@@ -173,7 +173,7 @@ async def test_the_lease_never_goes_back(backend: Backend) -> None:
         (job,) = await claim(backend)
         leases.append(job.lease)
         await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
-        assert await backend.engine.retry_dead([job.id]) == 1
+        assert await backend.engine.operations.retry_dead([job.id]) == 1
     assert leases == sorted(set(leases))
 
 
@@ -202,7 +202,7 @@ async def test_a_job_whose_worker_vanishes_in_every_attempt_ends_in_the_dead_let
         await backend.advance(LEASE + SECOND)
         (rescued,) = await backend.engine.rescue()
         assert rescued.buried is last
-    record = await backend.engine.find(id)
+    record = await backend.engine.operations.find(id)
     assert record is not None
     assert record.state == "dead"
     assert [failure["error_class"] for failure in record.failures] == ["LeaseExpired", "LeaseExpired"]
@@ -221,7 +221,7 @@ async def test_a_retry_waits_and_keeps_its_failures_until_it_succeeds(backend: B
     assert id is not None
     (job,) = await claim(backend)
     await backend.engine.complete([Retry(job.id, job.lease, 10 * SECOND, FAILURE)])
-    record = await backend.engine.find(id)
+    record = await backend.engine.operations.find(id)
     assert record is not None
     assert record.state == "scheduled"
     (failure,) = record.failures
@@ -232,7 +232,7 @@ async def test_a_retry_waits_and_keeps_its_failures_until_it_succeeds(backend: B
     (job,) = await claim(backend)
     assert job.attempt == 2
     await backend.engine.complete([Done(job.id, job.lease)])
-    assert await backend.engine.find(id) is None
+    assert await backend.engine.operations.find(id) is None
 
 
 async def test_a_dead_job_tells_its_whole_history_and_comes_back_new(backend: Backend) -> None:
@@ -242,16 +242,16 @@ async def test_a_dead_job_tells_its_whole_history_and_comes_back_new(backend: Ba
     await backend.engine.complete([Retry(job.id, job.lease, timedelta(0), FAILURE)])
     (job,) = await claim(backend, worker="w2")
     await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
-    record = await backend.engine.find(id)
+    record = await backend.engine.operations.find(id)
     assert record is not None
     assert (record.state, record.attempt, record.attempts, record.priority) == ("dead", 2, 2, 3)
     assert [(failure["attempt"], failure["worker"]) for failure in record.failures] == [(1, "w1"), (2, "w2")]
     assert json.loads(record.arguments) == {"n": 7}
-    assert await backend.engine.retry_dead([id, id, 10**9]) == 1
-    assert await backend.engine.retry_dead([id]) == 0
+    assert await backend.engine.operations.retry_dead([id, id, 10**9]) == 1
+    assert await backend.engine.operations.retry_dead([id]) == 0
     (job,) = await claim(backend)
     assert (job.attempt, job.attempts) == (1, 2)
-    record = await backend.engine.find(id)
+    record = await backend.engine.operations.find(id)
     assert record is not None
     assert record.failures == ()
 
@@ -261,8 +261,8 @@ async def test_a_dead_job_whose_key_was_taken_stays_dead(backend: Backend) -> No
     (job,) = await claim(backend)
     await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
     await backend.engine.enqueue([new_job(2, key="a")])
-    assert await backend.engine.retry_dead([job.id]) == 0
-    record = await backend.engine.find(job.id)
+    assert await backend.engine.operations.retry_dead([job.id]) == 0
+    record = await backend.engine.operations.find(job.id)
     assert record is not None
     assert record.state == "dead"
 
@@ -297,8 +297,8 @@ async def test_discard_leaves_running_jobs_alone(backend: Backend) -> None:
     ids = await backend.engine.enqueue([new_job(n) for n in range(3)])
     running, doomed = await claim(backend, 2)
     await backend.engine.complete([Bury(doomed.id, doomed.lease, FAILURE)])
-    assert await backend.engine.discard([id for id in ids if id is not None]) == 2
-    assert [record.id for record in await backend.engine.jobs()] == [running.id]
+    assert await backend.engine.operations.discard([id for id in ids if id is not None]) == 2
+    assert [record.id for record in await backend.engine.operations.jobs()] == [running.id]
 
 
 async def test_a_fire_time_fires_once(backend: Backend) -> None:
@@ -320,13 +320,13 @@ async def test_listing_filters_and_pages(backend: Backend) -> None:
     await backend.engine.enqueue([new_job(4, queue="other", delay=SECOND)])
     (job,) = await claim(backend, 1)
     await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
-    everything = await backend.engine.jobs()
+    everything = await backend.engine.operations.jobs()
     assert [json.loads(record.arguments)["n"] for record in everything] == [4, 3, 2, 1, 0]
     assert [record.state for record in everything] == ["scheduled", "ready", "ready", "ready", "dead"]
-    assert [record.id for record in await backend.engine.jobs(state="dead")] == [job.id]
-    assert len(await backend.engine.jobs(queue="mail", job="send", state="ready")) == 2
-    page = await backend.engine.jobs(limit=2)
-    assert [record.id for record in await backend.engine.jobs(limit=9, before=page[-1].id)] == [
+    assert [record.id for record in await backend.engine.operations.jobs(state="dead")] == [job.id]
+    assert len(await backend.engine.operations.jobs(queue="mail", job="send", state="ready")) == 2
+    page = await backend.engine.operations.jobs(limit=2)
+    assert [record.id for record in await backend.engine.operations.jobs(limit=9, before=page[-1].id)] == [
         record.id for record in everything[2:]
     ]
 
@@ -374,6 +374,6 @@ async def test_what_few_jobs_have_stays_with_the_job_through_the_dead_letters(ba
     (job,) = await claim(backend)
     assert job.options == options
     await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
-    assert await backend.engine.retry_dead([id or 0]) == 1
+    assert await backend.engine.operations.retry_dead([id or 0]) == 1
     (again,) = await claim(backend)
     assert again.options == options

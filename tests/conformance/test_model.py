@@ -85,10 +85,12 @@ class Actor:
             case "rescue":
                 return sorted((self.numbers[one.id], one.attempt, one.buried) for one in await engine.rescue())
             case "retry dead":
-                return await engine.retry_dead([record.id for record in reversed(await engine.jobs(state="dead"))])
+                return await engine.operations.retry_dead(
+                    [record.id for record in reversed(await engine.operations.jobs(state="dead"))]
+                )
             case "discard":
                 ids = [id for id, number in self.numbers.items() if number == detail]
-                return await engine.discard(ids)
+                return await engine.operations.discard(ids)
         raise AssertionError(name)
 
     async def _enqueue(self, detail: list[tuple[int, str | None, int, int]]) -> list[bool]:
@@ -127,7 +129,7 @@ class Actor:
                 record.unique_key,
                 [(failure["attempt"], failure["error_class"]) for failure in record.failures],
             )
-            for record in await self.backend.engine.jobs(limit=1000)
+            for record in await self.backend.engine.operations.jobs(limit=1000)
         ]
 
 

@@ -156,7 +156,7 @@ async def test_a_job_that_kills_its_process_ends_in_the_dead_letters(scene: Scen
         await scene.finished()
         await scene.engine.enqueue([new_job("quick", 2)])
         await scene.finished()
-    record = await scene.engine.find(id)
+    record = await scene.engine.operations.find(id)
     assert record is not None
     assert (record.state, record.attempt) == ("dead", 2)
     assert [(failure["attempt"], failure["worker"]) for failure in record.failures] == [
@@ -221,7 +221,7 @@ async def test_what_outlasts_the_grace_is_returned_uncounted(scene: Scene) -> No
         await scene.begun()
         leaver.send(signal.SIGTERM)
         assert await leaver.ended() == 0
-    (record,) = await scene.engine.jobs()
+    (record,) = await scene.engine.operations.jobs()
     assert (record.state, record.attempt) == ("ready", 0)
 
 

@@ -60,7 +60,7 @@ async def test_a_raw_connection_of_the_callers_carries_jobs_too(engine: Postgres
         await block.rollback()
         assert await engine.counts() == []
         await engine.enqueue([JOB], connection=raw)
-        assert len(await engine.jobs()) == 1
+        assert len(await engine.operations.jobs()) == 1
     finally:
         await raw.close()
 
@@ -151,7 +151,7 @@ async def test_wake_ups_that_cannot_be_sent_do_not_reach_the_caller(
     )
     await engine.enqueue([JOB])
     await asyncio.sleep(0.1)
-    assert len(await engine.jobs()) == 1
+    assert len(await engine.operations.jobs()) == 1
 
 
 async def test_single_enqueues_need_no_pool_and_many_at_once_share_it(engine: PostgresEngine, pool: Pool) -> None:
@@ -160,7 +160,7 @@ async def test_single_enqueues_need_no_pool_and_many_at_once_share_it(engine: Po
         async with asyncio.timeout(5):
             await engine.enqueue([JOB])
     await asyncio.gather(*(engine.enqueue([JOB]) for _ in range(20)))
-    assert len(await engine.jobs()) == 22
+    assert len(await engine.operations.jobs()) == 22
 
 
 async def test_an_enqueue_waits_for_a_database_that_is_away_as_long_as_the_pool_does(
@@ -171,16 +171,16 @@ async def test_an_enqueue_waits_for_a_database_that_is_away_as_long_as_the_pool_
 
     monkeypatch.setattr(engine._direct, "open", refuse)
     await engine.enqueue([JOB])
-    assert len(await engine.jobs()) == 1
+    assert len(await engine.operations.jobs()) == 1
 
 
 async def test_a_lost_connection_is_one_error_for_every_method(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fatal = "SELECT pg_terminate_backend(pg_backend_pid())"
-    names = ("last_fire", "count_jobs", "list_jobs", "list_dead_jobs", "retry_dead_jobs", "discard_jobs", "record_fire")
-    monkeypatch.setattr(engine, "_sql", {**engine._sql, **dict.fromkeys(names, fatal)})
-    calls: list[Any] = [engine.counts, engine.jobs]
+    for part in (engine, engine.operations):
+        monkeypatch.setattr(part, "_sql", dict.fromkeys(part._sql, fatal))
+    calls: list[Any] = [engine.counts, engine.operations.jobs]
     for call in calls:
         with pytest.raises(DatabaseUnavailable):
             await call()

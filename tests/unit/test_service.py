@@ -171,7 +171,7 @@ async def test_enqueue_adds_what_the_declaration_and_the_options_say() -> None:
         again = await job.enqueue(url="a")
         many = await job.enqueue_many([{"url": "b"}, {"url": "b", "depth": 2}])
         later = await job.with_options(delay=minutes(5), priority=1).enqueue("c")
-        records = {record.id: record for record in await service.binding("test").engine.jobs()}
+        records = {record.id: record for record in await service.binding("test").engine.operations.jobs()}
 
     assert first is not None
     assert later is not None

@@ -17,7 +17,8 @@ from roadworthy.cli.exits import BAD_USAGE, DONE, NO
 from roadworthy.cli.output import print_json, print_table, styled
 
 if TYPE_CHECKING:
-    from roadworthy.jobs.engine import Engine, JobRecord
+    from roadworthy.jobs.engine import Engine
+    from roadworthy.jobs.operations import JobRecord
 
 _STATES = ("scheduled", "ready", "running", "dead")
 _PAGE = 1000
@@ -144,7 +145,7 @@ async def _counts(options: argparse.Namespace, engine: Engine) -> int:
 
 
 async def _list(options: argparse.Namespace, engine: Engine) -> int:
-    found = await engine.jobs(queue=options.queue, job=options.job, state=options.state, limit=options.limit)
+    found = await engine.operations.jobs(queue=options.queue, job=options.job, state=options.state, limit=options.limit)
     if options.json:
         print_json({"jobs": [_document(record) for record in found]})
     elif found:
@@ -169,7 +170,7 @@ async def _list(options: argparse.Namespace, engine: Engine) -> int:
 async def _show(options: argparse.Namespace, engine: Engine) -> int:
     from roadworthy.errors import JobNotFound
 
-    record = await engine.find(options.id)
+    record = await engine.operations.find(options.id)
     if record is None:
         raise JobNotFound(f"no job has the id {options.id}; it may have succeeded since. See `roadworthy jobs list`")
     if options.json:
@@ -209,7 +210,7 @@ async def _change(options: argparse.Namespace, engine: Engine) -> int:
         answer = await _asked(f"{options.change} {_jobs(len(ids))}? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             return NO
-    change = engine.retry_dead if options.change == "retry" else engine.discard
+    change = engine.operations.retry_dead if options.change == "retry" else engine.operations.discard
     changed = 0
     for start in range(0, len(ids), _PAGE):
         changed += await change(ids[start : start + _PAGE])
@@ -240,7 +241,9 @@ async def _asked(question: str) -> str:
 async def _dead(engine: Engine, queue: str | None, job: str | None) -> list[int]:
     ids: list[int] = []
     while True:
-        page = await engine.jobs(queue=queue, job=job, state="dead", limit=_PAGE, before=ids[-1] if ids else None)
+        page = await engine.operations.jobs(
+            queue=queue, job=job, state="dead", limit=_PAGE, before=ids[-1] if ids else None
+        )
         ids += [record.id for record in page]
         if len(page) < _PAGE:
             return ids

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -194,3 +196,14 @@ async def create_pool(
         command_timeout=command_timeout.total_seconds(),
         server_settings=settings,
     )
+
+
+@asynccontextmanager
+async def reaching() -> AsyncIterator[None]:
+    """Say DatabaseUnavailable where what runs in it failed for a reason that may pass."""
+    try:
+        yield
+    except TRANSIENT as error:
+        raise DatabaseUnavailable(
+            f"PostgreSQL did not answer: {str(error) or type(error).__name__}; try again"
+        ) from error

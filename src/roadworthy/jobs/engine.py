@@ -11,12 +11,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-State = Literal["scheduled", "ready", "running", "dead", "blocked", "held"]
-"""Blocked waits for a limit or a pause to let it, held for other jobs to finish."""
+from roadworthy.jobs.operations import Operations
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -145,30 +144,15 @@ class QueueCounts:
     oldest_ready_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """A job as people see it, with the failures of its earlier attempts, oldest first."""
-
-    id: int
-    state: State
-    queue: str
-    job: str
-    arguments: bytes
-    attempt: int
-    attempts: int
-    priority: int
-    unique_key: str | None
-    enqueued_at: datetime
-    run_at: datetime
-    worker: str | None
-    failures: tuple[dict[str, Any], ...]
-
-
 class Engine(Protocol):
     """Keeps jobs. Every method takes at most its own time-out and is safe to cancel.
 
     A method raises DatabaseUnavailable when the backend cannot be reached; the same call may succeed later.
     """
+
+    @property
+    def operations(self) -> Operations:
+        """What people do to its jobs."""
 
     async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
         """Add jobs, in the caller's transaction if `connection` is given or one is current.
@@ -208,29 +192,6 @@ class Engine(Protocol):
 
     async def counts(self) -> list[QueueCounts]:
         """Every queue that holds a job, by name."""
-
-    async def jobs(
-        self,
-        *,
-        queue: str | None = None,
-        job: str | None = None,
-        state: State | None = None,
-        limit: int = 50,
-        before: int | None = None,
-    ) -> list[JobRecord]:
-        """Jobs that match, newest first; `before` is the last id of the page before."""
-
-    async def find(self, id: int) -> JobRecord | None:
-        """One job, waiting, running or dead."""
-
-    async def retry_dead(self, ids: Sequence[int]) -> int:
-        """Make dead jobs ready again with their attempts anew; return how many there were.
-
-        A dead job whose unique key was taken since stays dead.
-        """
-
-    async def discard(self, ids: Sequence[int]) -> int:
-        """Delete dead or waiting jobs for good; return how many there were. A running job is left alone."""
 
     async def close(self) -> None:
         """Let go of what the engine itself holds."""

@@ -23,18 +23,17 @@ from roadworthy.jobs.engine import (
     ClaimedJob,
     Done,
     JobOptions,
-    JobRecord,
     NewJob,
     Outcome,
     QueueCounts,
     Release,
     Rescued,
     Retry,
-    State,
 )
 from roadworthy.jobs.frontier import Frontier
 from roadworthy.jobs.metrics import JOBS_ENQUEUED
 from roadworthy.jobs.notify import Notifier
+from roadworthy.jobs.postgres_operations import PostgresOperations
 from roadworthy.jobs.session import Session
 
 if TYPE_CHECKING:
@@ -45,12 +44,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 CHANNEL = "roadworthy_jobs"
 
-_STATES: tuple[State, ...] = ("scheduled", "ready", "running", "dead", "blocked", "held")
 _FIRES_KEPT = timedelta(days=1)
 _LEASE_EXPIRED = ("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection")
 _KEEPALIVE = 15.0
 _COMMIT_WATCH = (0.001, 0.05, 2.0)
-_NEWEST = 2**63 - 1
 _in_order = itemgetter(8, 9, 0)
 _decode_options = msgspec.json.Decoder(JobOptions).decode
 
@@ -91,6 +88,7 @@ class PostgresEngine:
         self._notifier = Notifier(self._notify, interval=notify_interval)
         self._watches: set[asyncio.Task[None]] = set()
         self._watched: dict[Any, set[str]] = {}
+        self.operations = PostgresOperations(pool, self._returned)
 
     async def close(self) -> None:
         """Send the wake-ups held back and close the engine's own connections; the pool stays open."""
@@ -116,7 +114,7 @@ class PostgresEngine:
             rows = await self._direct.fetch(self._sql["enqueue_jobs"], *_new_columns(jobs))
             self._notifier.wake({job.queue for job in jobs})
             return self._added(jobs, rows)
-        async with _reaching(), self._pool.acquire() as own:
+        async with driver.reaching(), self._pool.acquire() as own:
             return await self._insert(own, jobs)
 
     async def _direct_opened(self) -> bool:
@@ -264,7 +262,7 @@ class PostgresEngine:
 
     async def fire(self, schedule: str, fire_time: datetime, job: NewJob | None) -> bool:
         """Enqueue a scheduled job once; see `Engine.fire`."""
-        async with _reaching(), self._pool.transaction() as connection:
+        async with driver.reaching(), self._pool.transaction() as connection:
             if await connection.fetchval(self._sql["record_fire"], schedule, fire_time) is None:
                 return False
             await connection.execute(self._sql["forget_fires"], schedule, fire_time - _FIRES_KEPT)
@@ -274,7 +272,7 @@ class PostgresEngine:
 
     async def last_fire(self, schedule: str) -> datetime | None:
         """Return the latest fire time; see `Engine.last_fire`."""
-        async with _reaching():
+        async with driver.reaching():
             latest: datetime | None = await self._pool.fetchval(self._sql["last_fire"], schedule)
         return latest
 
@@ -314,54 +312,14 @@ class PostgresEngine:
 
     async def now(self) -> datetime:
         """Return the database's clock."""
-        async with _reaching():
+        async with driver.reaching():
             moment: datetime = await self._pool.fetchval("SELECT clock_timestamp()")
         return moment
 
     async def counts(self) -> list[QueueCounts]:
         """Count the jobs of every queue."""
-        async with _reaching():
+        async with driver.reaching():
             return [QueueCounts(*row) for row in await self._pool.fetch(self._sql["count_jobs"])]
-
-    async def jobs(
-        self,
-        *,
-        queue: str | None = None,
-        job: str | None = None,
-        state: State | None = None,
-        limit: int = 50,
-        before: int | None = None,
-    ) -> list[JobRecord]:
-        """Return jobs that match; see `Engine.jobs`."""
-        beginning = _NEWEST if before is None else before
-        found: dict[int, JobRecord] = {}
-        async with _reaching():
-            if state != "dead":
-                number = None if state is None else _STATES.index(state)
-                rows = await self._pool.fetch(self._sql["list_jobs"], queue, job, number, beginning, limit)
-                found |= {row["id"]: _record(row) for row in rows}
-            if state in ("dead", None):
-                rows = await self._pool.fetch(self._sql["list_dead_jobs"], queue, job, beginning, limit)
-                found |= {row["id"]: _record(row) for row in rows}
-        return sorted(found.values(), key=_by_id, reverse=True)[:limit]
-
-    async def find(self, id: int) -> JobRecord | None:
-        """Return one job; see `Engine.find`."""
-        nearest = await self.jobs(before=id + 1, limit=1) if id < _NEWEST else []
-        return nearest[0] if nearest and nearest[0].id == id else None
-
-    async def retry_dead(self, ids: Sequence[int]) -> int:
-        """Make dead jobs ready; see `Engine.retry_dead`."""
-        async with _reaching():
-            row = await self._pool.fetchrow(self._sql["retry_dead_jobs"], list(ids))
-        count, wanted = row if row is not None else (0, None)
-        self._returned(wanted or ())
-        return int(count)
-
-    async def discard(self, ids: Sequence[int]) -> int:
-        """Delete dead or waiting jobs; see `Engine.discard`."""
-        async with _reaching():
-            return int(await self._pool.fetchval(self._sql["discard_jobs"], list(ids)))
 
 
 _COMPLETIONS: tuple[tuple[type[Outcome], str], ...] = (
@@ -372,18 +330,7 @@ _COMPLETIONS: tuple[tuple[type[Outcome], str], ...] = (
 )
 
 
-@asynccontextmanager
-async def _reaching() -> AsyncIterator[None]:
-    """Say DatabaseUnavailable where a statement of its own failed for a reason that may pass."""
-    try:
-        yield
-    except driver.TRANSIENT as error:
-        raise DatabaseUnavailable(
-            f"PostgreSQL did not answer: {str(error) or type(error).__name__}; try again"
-        ) from error
-
-
-def _by_id(one: Outcome | JobRecord) -> int:
+def _by_id(one: Outcome) -> int:
     return one.id
 
 
@@ -426,25 +373,3 @@ def _ids_in_order(jobs: Sequence[NewJob], rows: Iterable[Any]) -> list[int | Non
             keyed[job, key] = id
     plain.sort(reverse=True)
     return [plain.pop() if job.unique_key is None else keyed.pop((job.job, job.unique_key), None) for job in jobs]
-
-
-def _record(row: Any) -> JobRecord:
-    failures = msgspec.json.decode(row["failures"])
-    if row["error_class"] is not None:
-        last = ("attempt", "worker", "error_class", "message", "traceback")
-        failures.append({name: row[name] for name in last} | {"at": row["run_at"].isoformat()})
-    return JobRecord(
-        id=row["id"],
-        state=_STATES[row["state"]],
-        queue=row["queue"],
-        job=row["job"],
-        arguments=row["arguments"].encode(),
-        attempt=row["attempt"],
-        attempts=row["attempts"],
-        priority=row["priority"],
-        unique_key=row["unique_key"],
-        enqueued_at=row["enqueued_at"],
-        run_at=row["run_at"],
-        worker=row["worker"],
-        failures=tuple(failures),
-    )

@@ -51,7 +51,7 @@ def scheduler_of(engine: MemoryEngine, *jobs: JobSpec) -> Scheduler:
 
 
 async def waiting(engine: MemoryEngine) -> int:
-    return len(await engine.jobs())
+    return len(await engine.operations.jobs())
 
 
 async def test_a_new_schedule_begins_with_its_next_fire_time() -> None:
@@ -64,7 +64,7 @@ async def test_a_new_schedule_begins_with_its_next_fire_time() -> None:
     clock.advance(minutes=6)
     assert await scheduler.fire_due() == 600
     assert await waiting(engine) == 1
-    (record,) = await engine.jobs()
+    (record,) = await engine.operations.jobs()
     assert record.arguments == b'{"depth":1}'
 
 

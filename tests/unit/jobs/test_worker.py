@@ -94,7 +94,7 @@ class Stage:
                 await asyncio.sleep(0.005)
 
     async def states(self) -> list[str]:
-        return [record.state for record in await self.engine.jobs(limit=1000)]
+        return [record.state for record in await self.engine.operations.jobs(limit=1000)]
 
     async def emptied(self) -> None:
         async def empty() -> bool:
@@ -235,7 +235,7 @@ async def test_whatever_a_job_raises_is_its_failure_alone(
     async with working(spec_of(function)) as stage:
         await stage.enqueue(function.__name__, attempts=1)
         await stage.came_to("dead")
-        (record,) = await stage.engine.jobs()
+        (record,) = await stage.engine.operations.jobs()
         assert record.failures[0]["error_class"].endswith(error_class)
         assert stage.count(function.__name__, "dead") == 1
 
@@ -248,7 +248,7 @@ async def test_an_unknown_job_and_unfit_arguments_fail_with_what_to_do() -> None
         await stage.enqueue("gone", attempts=1)
         await stage.enqueue("note", attempts=1, n="seven")
         await stage.came_to("dead", "dead")
-        unfit, unknown = await stage.engine.jobs()
+        unfit, unknown = await stage.engine.operations.jobs()
     assert "no job 'gone' is declared" in unknown.failures[0]["message"]
     assert "no longer fit" in unfit.failures[0]["message"]
 
@@ -260,7 +260,7 @@ async def test_an_attempt_past_its_timeout_is_cancelled() -> None:
     async with working(spec_of(hang, timeout=timedelta(milliseconds=20))) as stage:
         await stage.enqueue("hang", attempts=1)
         await stage.came_to("dead")
-        (record,) = await stage.engine.jobs()
+        (record,) = await stage.engine.operations.jobs()
     assert record.failures[0]["error_class"] == "TimeoutError"
     assert "longer than its timeout of 0:00:00.020000" in record.failures[0]["message"]
 
@@ -272,7 +272,7 @@ async def test_a_timeout_of_the_jobs_own_is_told_apart() -> None:
     async with working(spec_of(impatient, timeout=timedelta(seconds=30))) as stage:
         await stage.enqueue("impatient", attempts=1)
         await stage.came_to("dead")
-        (record,) = await stage.engine.jobs()
+        (record,) = await stage.engine.operations.jobs()
     assert record.failures[0]["message"] == "mine"
 
 
@@ -317,7 +317,7 @@ async def test_a_drain_finishes_what_runs_and_returns_what_does_not() -> None:
         await stage.ended()
     assert (begun, ended) == (3, 3)
     assert await stage.states() == ["ready"] * 17
-    assert {record.attempt for record in await stage.engine.jobs()} == {0}
+    assert {record.attempt for record in await stage.engine.operations.jobs()} == {0}
 
 
 async def test_a_drain_cancels_and_returns_what_outlasts_the_grace() -> None:
@@ -328,7 +328,7 @@ async def test_a_drain_cancels_and_returns_what_outlasts_the_grace() -> None:
         await stage.enqueue("endless")
         await stage.came_to("running")
         await stage.ended()
-    (record,) = await stage.engine.jobs()
+    (record,) = await stage.engine.operations.jobs()
     assert (record.state, record.attempt) == ("ready", 0)
     assert stage.count("endless", "released") == 1
 
@@ -346,7 +346,7 @@ async def test_a_lost_lease_cancels_the_attempt_and_says_so(log: io.StringIO) ->
     async with working(spec_of(long), lease=timedelta(seconds=1)) as stage:
         await stage.enqueue("long")
         await stage.came_to("running")
-        stage.engine._kept.clear()
+        stage.engine._store.kept.clear()
         async with asyncio.timeout(10):
             await cancelled.wait()
     assert stage.count("long", "fenced") == 1
@@ -357,7 +357,7 @@ async def test_a_lost_lease_cancels_the_attempt_and_says_so(log: io.StringIO) ->
 
 async def test_a_rejected_completion_is_counted_and_logged(log: io.StringIO) -> None:
     async def usurped() -> None:
-        stage.engine._kept.clear()
+        stage.engine._store.kept.clear()
 
     async with working(spec_of(usurped)) as stage:
         await stage.enqueue("usurped")
@@ -588,10 +588,10 @@ async def test_a_holding_lost_and_claimed_again_is_given_up(log: io.StringIO) ->
     async with working(spec_of(long)) as stage:
         await stage.enqueue("long")
         await stage.came_to("running")
-        (kept,) = stage.engine._kept.values()
+        (kept,) = stage.engine._store.kept.values()
         kept.state = "ready"
         kept.lease += 1
-        stage.engine._wake(["work"])
+        stage.engine._store.wake(["work"])
 
         async def twice() -> bool:
             return ran == [1, 2]
@@ -648,7 +648,7 @@ async def test_a_hint_while_all_slots_are_busy_is_not_forgotten() -> None:
         # Polling would hide what is tested. At this pace the worker wants one job ahead, so two leave it wanting.
         stage.worker._poll = 3600.0
         stage.worker._lanes["work"].ran(0.09)
-        stage.engine._wake(["work"])
+        stage.engine._store.wake(["work"])
         await asyncio.sleep(0.05)
         await stage.enqueue("stuck", 2)
         await stage.came_to("running", "running")

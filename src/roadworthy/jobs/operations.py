@@ -1,0 +1,63 @@
+"""What people do to jobs, apart from what workers do: look, retry, discard.
+
+`Engine` is the path that jobs take; none of it waits for what is here, and what is here may be slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+State = Literal["scheduled", "ready", "running", "dead", "blocked", "held"]
+"""Blocked waits for a limit or a pause to let it, held for other jobs to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as people see it, with the failures of its earlier attempts, oldest first."""
+
+    id: int
+    state: State
+    queue: str
+    job: str
+    arguments: bytes
+    attempt: int
+    attempts: int
+    priority: int
+    unique_key: str | None
+    enqueued_at: datetime
+    run_at: datetime
+    worker: str | None
+    failures: tuple[dict[str, Any], ...]
+
+
+class Operations(Protocol):
+    """Looks after jobs, for people. Found as `engine.operations`.
+
+    A method raises DatabaseUnavailable when the backend cannot be reached; the same call may succeed later.
+    """
+
+    async def jobs(
+        self,
+        *,
+        queue: str | None = None,
+        job: str | None = None,
+        state: State | None = None,
+        limit: int = 50,
+        before: int | None = None,
+    ) -> list[JobRecord]:
+        """Jobs that match, newest first; `before` is the last id of the page before."""
+
+    async def find(self, id: int) -> JobRecord | None:
+        """One job, waiting, running or dead."""
+
+    async def retry_dead(self, ids: Sequence[int]) -> int:
+        """Make dead jobs ready again with their attempts anew; return how many there were.
+
+        A dead job whose unique key was taken since stays dead.
+        """
+
+    async def discard(self, ids: Sequence[int]) -> int:
+        """Delete dead or waiting jobs for good; return how many there were. A running job is left alone."""
