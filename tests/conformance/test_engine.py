@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -304,7 +304,7 @@ async def test_discard_leaves_running_jobs_alone(backend: Backend) -> None:
 async def test_a_fire_time_fires_once(backend: Backend) -> None:
     tick = datetime(2030, 1, 1, 3, tzinfo=UTC)
     assert await backend.engine.last_fire("nightly") is None
-    assert await backend.engine.fire("nightly", tick, None)
+    assert await backend.engine.fire("nightly", tick, new_job(1))
     assert not await backend.engine.fire("nightly", tick, new_job(1))
     fired = await asyncio.gather(
         *(backend.engine.fire("nightly", tick + timedelta(days=1), new_job(2)) for _ in range(4))
@@ -312,7 +312,49 @@ async def test_a_fire_time_fires_once(backend: Backend) -> None:
     assert sorted(fired) == [False, False, False, True]
     assert await backend.engine.fire("hourly", tick, new_job(3))
     assert await backend.engine.last_fire("nightly") == tick + timedelta(days=1)
-    assert numbers(await claim(backend)) == [2, 3]
+    assert not await backend.engine.fire("nightly", tick + timedelta(hours=23), new_job(4)), "times only grow"
+    assert await backend.engine.fire("nightly", tick + timedelta(days=9), new_job(5))
+    assert not await backend.engine.fire("nightly", tick, new_job(1)), "its row may be gone by now"
+    assert numbers(await claim(backend)) == [1, 2, 3, 5]
+
+
+async def test_a_fire_time_arrives_in_its_own_zone(backend: Backend) -> None:
+    local = datetime(2030, 3, 31, 3, tzinfo=timezone(timedelta(hours=2)))
+    job = replace(new_job(1), options=JobOptions(fire_time=local))
+    assert await backend.engine.fire("nightly", local, job)
+    await backend.engine.enqueue([new_job(2)])
+    fired, plain = await claim(backend)
+    assert fired.fire_time == local
+    assert fired.fire_time.utcoffset() == timedelta(hours=2)
+    assert plain.fire_time is None
+    await backend.engine.complete([Bury(fired.id, fired.lease, FAILURE)])
+    await backend.engine.operations.retry_dead([fired.id])
+    again = (await claim(backend))[-1]
+    assert again.fire_time == local
+
+
+async def test_a_definition_counts_from_when_it_took_the_place_of_another(backend: Backend) -> None:
+    def at(hour: int, minute: int = 0) -> datetime:
+        return datetime(2030, 1, 1, hour, minute, tzinfo=UTC)
+
+    engine, note = backend.engine, backend.engine.note_schedule
+    assert await note("nightly", "three", at(1)) == at(1)
+    assert await note("nightly", "three", at(2)) == at(1)
+    assert await note("hourly", "three", at(2)) == at(2), "of another schedule"
+    await engine.fire("nightly", at(3), new_job(1))
+    assert await note("nightly", "three", at(4)) == at(3)
+    assert await note("nightly", "three", at(9)) == at(3), "nobody was there, and nothing took its place"
+    assert await note("nightly", "four", at(9, 1)) == at(9, 1)
+    assert await note("nightly", "three", at(9, 2)) == at(3), "side by side, neither has taken the other's place"
+    assert await note("nightly", "four", at(12)) == at(9, 1)
+    assert await note("nightly", "three", at(12, 1)) == at(12, 1), "it comes back after the other had its place"
+    assert await note("nightly", "three", at(11)) == at(12, 1), "a look that took long changes nothing"
+    assert await note("nightly", "four", at(12, 2)) == at(9, 1)
+    await engine.forget_schedules(at(12, 2))
+    assert await note("nightly", "three", at(13)) == at(13)
+    assert await engine.last_fire("nightly") == at(3)
+    await engine.forget_schedules(at(14))
+    assert await engine.last_fire("nightly") is None
 
 
 async def test_listing_filters_and_pages(backend: Backend) -> None:

@@ -11,6 +11,7 @@ from roadworthy.handles.host import Host
 from roadworthy.jobs.arguments import Arguments, UniqueKey
 from roadworthy.jobs.engine import NewJob
 from roadworthy.jobs.enqueue import new_job
+from roadworthy.jobs.missed import Missed
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 
 if TYPE_CHECKING:
@@ -35,13 +36,17 @@ class Queue:
         priority: int = 0,
         every: timedelta | None = None,
         cron: str | None = None,
+        timezone: str = "UTC",
+        missed: Missed = "latest",
         attempts: int | None = None,
     ) -> Callable[[Callable[P, Awaitable[None]]], Job[P]]:
         """Make an async function a job of this queue.
 
         `unique` is a template over its arguments ("{url}"): while a job with that key waits or runs, another is not
-        added. `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (five fields, UTC) make it
-        repeat, once per fire time however many schedulers run. `attempts` overrides the queue's.
+        added. `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (five fields) make it
+        repeat, once per fire time however many schedulers run. `timezone` names the IANA zone by whose clocks `cron`
+        goes. `missed` says which fire times to make up for when no scheduler ran: the `latest`, `all` of them (a
+        thousand at most) or none (`skip`). `attempts` overrides the queue's.
         """
 
         def declare(function: Callable[P, Awaitable[None]]) -> Job[P]:
@@ -56,6 +61,8 @@ class Queue:
                 priority=priority,
                 every=every,
                 cron=cron,
+                timezone=timezone,
+                missed=missed,
                 attempts=self.spec.attempts if attempts is None else attempts,
             )
             self._service.declared.add("job", spec)

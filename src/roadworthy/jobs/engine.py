@@ -11,23 +11,39 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from roadworthy.jobs.operations import Operations
+
+REPLACED_AFTER = timedelta(minutes=5)
+"""For how long another definition of a schedule must have been seen alone to have taken the place of this one."""
+
+
+UniqueWhile = Literal["waiting", "alive", "unresolved"]
+"""While a job has its unique key: until a worker takes it, until it ends, or also as long as it is dead."""
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """What few jobs have, kept with the job as JSON.
 
     `version` is that of the arguments' shape, `keep` for how many seconds the finished job is kept with its result,
-    `limit_key` what its limits by key count it under.
+    `limit_key` what its limits by key count it under, `fire_time` when its schedule was due, in
+    the schedule's time zone. `unique_while` and `unique_for` (seconds from the enqueue) say how long it has its unique
+    key, `snoozes` how often it was put off by itself, `workflow` of which workflow it is a member, `encrypted` that its
+    arguments and its result are.
     """
 
     version: int = 1
     keep: float | None = None
     limit_key: str | None = None
+    fire_time: datetime | None = None
+    unique_while: UniqueWhile = "alive"
+    unique_for: float | None = None
+    snoozes: int = 0
+    workflow: int | None = None
+    encrypted: bool = False
 
 
 PLAIN = JobOptions()
@@ -70,6 +86,11 @@ class ClaimedJob:
     context: Mapping[str, str] | None = None
     options: JobOptions = PLAIN
 
+    @property
+    def fire_time(self) -> datetime | None:
+        """When its schedule was due, in the schedule's time zone; None for a job that somebody enqueued."""
+        return self.options.fire_time
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -82,10 +103,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The attempt succeeded."""
+    """The attempt succeeded, with a result in JSON where the job is kept.
+
+    `plain` vouches that the job's options are `PLAIN`, which spares looking for what they ask.
+    """
 
     id: int
     lease: int
+    result: bytes | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +141,24 @@ class Release:
     lease: int
 
 
-Outcome = Done | Retry | Bury | Release
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """The job asked for another attempt after `delay`; this one does not count, and did not fail."""
+
+    id: int
+    lease: int
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The attempt was cut short because somebody cancelled the job."""
+
+    id: int
+    lease: int
+
+
+Outcome = Done | Retry | Bury | Release | Postpone | Cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +218,21 @@ class Engine(Protocol):
     async def rescue(self, *, limit: int = 1000) -> list[Rescued]:
         """Give jobs whose lease ran out another attempt at once, or bury them after their last."""
 
-    async def fire(self, schedule: str, fire_time: datetime, job: NewJob | None) -> bool:
-        """Enqueue a scheduled job once per (schedule, fire time); False if another scheduler already had.
+    async def note_schedule(self, schedule: str, definition: str, now: datetime) -> datetime:
+        """Note that a schedule is declared so, and return the moment after which its fire times are still to come.
 
-        Without a job the fire time is only recorded as past.
+        That is its last fire time or, if later, since when the definition holds: since it was first seen, or seen again
+        after another had taken its place (`REPLACED_AFTER`). `now` is what the engine's clock said.
         """
 
+    async def fire(self, schedule: str, fire_time: datetime, job: NewJob) -> bool:
+        """Enqueue a scheduled job once per (schedule, fire time); False if that one, or a later one, was fired."""
+
     async def last_fire(self, schedule: str) -> datetime | None:
-        """The latest fire time of a schedule, None for one never seen."""
+        """The latest fire time of a schedule, None for one that never fired."""
+
+    async def forget_schedules(self, before: datetime) -> None:
+        """Forget definitions not seen since `before`, and the fires of schedules that have none left."""
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Yield the name of a queue when it may have become ready; a hint that may be lost, never a promise."""

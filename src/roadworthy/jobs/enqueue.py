@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from roadworthy.jobs.engine import NewJob
+from roadworthy.jobs.engine import PLAIN, JobOptions, NewJob
 from roadworthy.jobs.spec import LONGEST, JobSpec
 from roadworthy.telemetry.logging import CONTEXT
 
@@ -20,11 +20,12 @@ def new_job(
     priority: int | None = None,
     delay: timedelta | None = None,
     run_at: datetime | None = None,
+    fire_time: datetime | None = None,
 ) -> NewJob:
     """Return the job of `spec` with the arguments that `spec.arguments.bind` returned.
 
     The ids of the request that is being answered go with it into its log lines. A `priority` of None is the declared
-    one. Raise ValueError for a priority, a delay or a time that cannot be kept.
+    one. `fire_time` is when its schedule was due. Raise ValueError for a priority, delay or time that cannot be kept.
     """
     if priority is not None and not -32768 <= priority <= 32767:
         raise ValueError(f"priority={priority} does not fit in -32768..32767; pass one that does")
@@ -43,4 +44,5 @@ def new_job(
         delay=delay,
         run_at=run_at,
         context={name: str(context[name]) for name in _TRAVELS if name in context} or None,
+        options=PLAIN if fire_time is None else JobOptions(fire_time=fire_time),
     )

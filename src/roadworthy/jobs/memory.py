@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from roadworthy.jobs.engine import (
+    REPLACED_AFTER,
     Bury,
     ClaimedJob,
     Done,
@@ -33,7 +34,8 @@ class MemoryEngine:
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`clock` is the backend's clock."""
         self._store = Store(clock)
-        self._fires: dict[str, set[datetime]] = {}
+        self._fires: dict[str, datetime] = {}
+        self._schedules: dict[str, dict[str, tuple[datetime, datetime]]] = {}
         self.operations = MemoryOperations(self._store)
 
     async def close(self) -> None:
@@ -147,19 +149,34 @@ class MemoryEngine:
                 self._store.make_ready(kept, now)
         return rescued
 
-    async def fire(self, schedule: str, fire_time: datetime, job: NewJob | None) -> bool:
+    async def note_schedule(self, schedule: str, definition: str, now: datetime) -> datetime:
+        """Note how a schedule is declared; see `Engine.note_schedule`."""
+        noted = self._schedules.setdefault(schedule, {})
+        since, seen_at = noted.get(definition, (now, now))
+        if any(other_seen_at > seen_at + REPLACED_AFTER for _, other_seen_at in noted.values()):
+            since = now
+        noted[definition] = (since, max(seen_at, now))
+        return max(since, self._fires.get(schedule, since))
+
+    async def fire(self, schedule: str, fire_time: datetime, job: NewJob) -> bool:
         """Enqueue a scheduled job once; see `Engine.fire`."""
-        fires = self._fires.setdefault(schedule, set())
-        if fire_time in fires:
+        if schedule in self._fires and self._fires[schedule] >= fire_time:
             return False
-        fires.add(fire_time)
-        if job is not None:
-            await self.enqueue([job])
+        self._fires[schedule] = fire_time
+        await self.enqueue([job])
         return True
 
     async def last_fire(self, schedule: str) -> datetime | None:
         """Return the latest fire time; see `Engine.last_fire`."""
-        return max(self._fires.get(schedule, ()), default=None)
+        return self._fires.get(schedule)
+
+    async def forget_schedules(self, before: datetime) -> None:
+        """Forget schedules not seen lately; see `Engine.forget_schedules`."""
+        for noted in self._schedules.values():
+            for definition in [one for one, (_, seen_at) in noted.items() if seen_at < before]:
+                del noted[definition]
+        for schedule in [name for name, at in self._fires.items() if at < before and not self._schedules.get(name)]:
+            del self._fires[schedule]
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[str]]:

@@ -19,6 +19,7 @@ from roadworthy.database import driver, queries
 from roadworthy.errors import DatabaseUnavailable
 from roadworthy.jobs.engine import (
     PLAIN,
+    REPLACED_AFTER,
     Bury,
     ClaimedJob,
     Done,
@@ -260,14 +261,21 @@ class PostgresEngine:
         self._returned({one.queue for one in rescued if not one.buried})
         return rescued
 
-    async def fire(self, schedule: str, fire_time: datetime, job: NewJob | None) -> bool:
+    async def note_schedule(self, schedule: str, definition: str, now: datetime) -> datetime:
+        """Note how a schedule is declared; see `Engine.note_schedule`."""
+        async with driver.reaching():
+            since: datetime = await self._pool.fetchval(
+                self._sql["note_schedule"], schedule, definition, now, REPLACED_AFTER
+            )
+        return since
+
+    async def fire(self, schedule: str, fire_time: datetime, job: NewJob) -> bool:
         """Enqueue a scheduled job once; see `Engine.fire`."""
         async with driver.reaching(), self._pool.transaction() as connection:
             if await connection.fetchval(self._sql["record_fire"], schedule, fire_time) is None:
                 return False
             await connection.execute(self._sql["forget_fires"], schedule, fire_time - _FIRES_KEPT)
-            if job is not None:
-                await self._insert(connection, [job])
+            await self._insert(connection, [job])
         return True
 
     async def last_fire(self, schedule: str) -> datetime | None:
@@ -275,6 +283,12 @@ class PostgresEngine:
         async with driver.reaching():
             latest: datetime | None = await self._pool.fetchval(self._sql["last_fire"], schedule)
         return latest
+
+    async def forget_schedules(self, before: datetime) -> None:
+        """Forget schedules not seen lately; see `Engine.forget_schedules`."""
+        async with driver.reaching(), self._pool.transaction() as connection:
+            await connection.execute(self._sql["forget_definitions"], before)
+            await connection.execute(self._sql["forget_schedules"], before)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[str]]:

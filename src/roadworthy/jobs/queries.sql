@@ -199,14 +199,43 @@ SELECT id, queue, job, attempt, worker, false AS buried FROM rescued
 UNION ALL
 SELECT id, queue, job, attempt, worker, true FROM buried
 
+-- name: note_schedule
+-- While a new version replaces an old one, both definitions are seen, and neither has replaced the other yet.
+WITH noted AS (
+    INSERT INTO roadworthy.job_schedules AS known (schedule, definition, since, seen_at) VALUES ($1, $2, $3, $3)
+    ON CONFLICT (schedule, definition) DO UPDATE SET
+        since = CASE
+            WHEN EXISTS (
+                SELECT FROM roadworthy.job_schedules AS other
+                WHERE other.schedule = $1 AND other.seen_at > known.seen_at + $4::interval
+            ) THEN $3
+            ELSE known.since
+        END,
+        seen_at = greatest(known.seen_at, $3)
+    RETURNING since
+)
+SELECT greatest(since, (SELECT max(fire_time) FROM roadworthy.job_fires WHERE schedule = $1)) FROM noted
+
 -- name: record_fire
-INSERT INTO roadworthy.job_fires (schedule, fire_time) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true
+-- Times only grow, so that a scheduler which slept cannot fire one whose row was forgotten meanwhile.
+INSERT INTO roadworthy.job_fires (schedule, fire_time)
+SELECT $1, $2
+WHERE NOT EXISTS (SELECT FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time > $2)
+ON CONFLICT DO NOTHING
+RETURNING true
 
 -- name: forget_fires
 DELETE FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time < $2
 
 -- name: last_fire
 SELECT max(fire_time) FROM roadworthy.job_fires WHERE schedule = $1
+
+-- name: forget_definitions
+DELETE FROM roadworthy.job_schedules WHERE seen_at < $1
+
+-- name: forget_schedules
+DELETE FROM roadworthy.job_fires AS fire
+WHERE fire_time < $1 AND NOT EXISTS (SELECT FROM roadworthy.job_schedules AS known WHERE known.schedule = fire.schedule)
 
 -- name: notify
 -- A hint may be lost in a crash, so its commit waits for no disk while it holds the lock that all notifiers share.

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from roadworthy.errors import DatabaseUnavailable
@@ -16,6 +17,7 @@ from roadworthy.jobs import metrics as catalogue
 from roadworthy.jobs.cron import Cron, Every
 from roadworthy.jobs.engine import Engine
 from roadworthy.jobs.enqueue import new_job
+from roadworthy.jobs.missed import MOST_MADE_UP, due
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.telemetry.logging import get_logger
 from roadworthy.telemetry.registry import MetricRegistry
@@ -26,13 +28,33 @@ _LONGEST_SLEEP = 30.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _IDLE_PER_COUNTING = 49.0
+_NOTED_EVERY = timedelta(minutes=1)
+_FORGOTTEN_EVERY = timedelta(hours=1)
+_KEPT_UNSEEN = timedelta(days=30)
+"""For how long a schedule is remembered that no scheduler declares any more."""
+
+
+@dataclass(slots=True)
+class _Repeating:
+    """A schedule in a scheduler's hands: up to when it has fired, and when that was last asked for."""
+
+    spec: JobSpec
+    schedule: Every | Cron
+    since: datetime | None = None
+    noted_at: datetime | None = None
+
+    def rests(self, now: datetime) -> bool:
+        """Whether nothing is due and the schedule was noted lately."""
+        if self.since is None or self.noted_at is None or now - self.noted_at >= _NOTED_EVERY:
+            return False
+        return self.schedule.before(now) <= self.since
 
 
 class Scheduler:
     """Fires the repeating jobs of a service by the engine's clock until it is told to stop.
 
-    A fire time that passed while no scheduler ran is made up for once, the latest only. A schedule never seen before
-    begins with its next fire time.
+    A schedule that was never seen before, or is declared otherwise than before, begins with its next fire time. Fire
+    times that passed while no scheduler ran are made up for as the job declares.
     """
 
     def __init__(
@@ -50,7 +72,8 @@ class Scheduler:
         `clock` counts seconds monotonically.
         """
         self._engine = engine
-        self._schedules = {spec.name: (spec, schedule_of(spec)) for spec in jobs if spec.repeats}
+        self._schedules = [_Repeating(spec, schedule) for spec in jobs if (schedule := spec.schedule) is not None]
+        self._forgotten_at: datetime | None = None
         self._queues = tuple(queue.name for queue in queues)
         self._metrics = metrics
         self._observe_every = observe_every.total_seconds()
@@ -58,7 +81,7 @@ class Scheduler:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fire and observe until `stop` is set; survives the loss of the database."""
-        log.info("scheduler started", schedules=list(self._schedules))
+        log.info("scheduler started", schedules=[one.spec.name for one in self._schedules])
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(self._fire_forever()), group.create_task(self._observe_forever())]
             try:
@@ -82,15 +105,30 @@ class Scheduler:
     async def fire_due(self) -> float:
         """Enqueue what is due and not yet enqueued; return the seconds until the next fire time."""
         now = await self._engine.now()
-        for name, (spec, schedule) in self._schedules.items():
-            latest = schedule.before(now)
-            last = await self._engine.last_fire(name)
-            if last is None:
-                await self._engine.fire(name, latest, None)
-            elif last < latest and await self._engine.fire(name, latest, new_job(spec, spec.arguments.bind())):
-                log.info("schedule fired", schedule=name, fire_time=latest.isoformat())
-        waits = [(schedule.after(now) - now).total_seconds() for _, schedule in self._schedules.values()]
+        for one in self._schedules:
+            if not one.rests(now):
+                await self._fire(one, now)
+        await self._forget(now)
+        waits = [(one.schedule.after(now) - now).total_seconds() for one in self._schedules]
         return min(waits, default=_LONGEST_SLEEP)
+
+    async def _fire(self, one: _Repeating, now: datetime) -> None:
+        spec, schedule = one.spec, one.schedule
+        since = await self._engine.note_schedule(spec.name, schedule.definition, now)
+        fire_times = due(schedule, spec.missed, since=since, now=now)
+        if len(fire_times) == MOST_MADE_UP:
+            log.warning("more was missed than is made up for", schedule=spec.name, since=since, made_up=MOST_MADE_UP)
+        for fire_time in fire_times:
+            local = schedule.at(fire_time)
+            if await self._engine.fire(spec.name, fire_time, new_job(spec, spec.arguments.bind(), fire_time=local)):
+                log.info("schedule fired", schedule=spec.name, fire_time=local.isoformat())
+        one.since, one.noted_at = max(since, schedule.before(now)), now
+
+    async def _forget(self, now: datetime) -> None:
+        """Forget schedules that are declared no more; those of this scheduler have just been noted."""
+        if self._forgotten_at is None or now - self._forgotten_at >= _FORGOTTEN_EVERY:
+            await self._engine.forget_schedules(now - _KEPT_UNSEEN)
+            self._forgotten_at = now
 
     async def _observe_forever(self) -> None:
         while True:
@@ -114,15 +152,6 @@ class Scheduler:
                 (catalogue.QUEUE_OLDEST_READY, _since(found.oldest_ready_at if found else None, now)),
             ):
                 self._metrics.bound(metric).labels(name).set(value)
-
-
-def schedule_of(spec: JobSpec) -> Every | Cron:
-    """Return when a repeating job fires."""
-    if spec.every is not None:
-        return Every(spec.every)
-    if spec.cron is not None:
-        return Cron.parse(spec.cron)
-    raise ValueError(f"job {spec.name!r} does not repeat")
 
 
 def _since(ready_at: datetime | None, now: datetime) -> float:

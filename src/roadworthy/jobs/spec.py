@@ -6,10 +6,12 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import get_args
 
 from roadworthy.errors import DeclarationError, InvalidArguments
 from roadworthy.jobs.arguments import Arguments, UniqueKey
-from roadworthy.jobs.cron import Cron
+from roadworthy.jobs.cron import Cron, Every
+from roadworthy.jobs.missed import Missed
 
 _QUEUE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -91,8 +93,9 @@ class JobSpec:
     """A job: a function on a queue.
 
     `unique` keys the job by its arguments: while a job with that key waits or runs, another is not added.
-    `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (UTC, five fields) make the scheduler
-    enqueue it, once per fire time however many schedulers run.
+    `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (five fields, by the clocks of
+    `timezone`) make the scheduler enqueue it, once per fire time however many schedulers run; `missed` says what
+    becomes of fire times at which none ran.
     """
 
     name: str
@@ -105,6 +108,8 @@ class JobSpec:
     every: timedelta | None = None
     cron: str | None = None
     attempts: int = 5
+    timezone: str = "UTC"
+    missed: Missed = "latest"
 
     def __post_init__(self) -> None:
         if not _JOB_NAME.fullmatch(self.name):
@@ -115,18 +120,11 @@ class JobSpec:
             )
         if not -32768 <= self.priority <= 32767:
             raise DeclarationError(f"job {self.name!r} has priority={self.priority}; it must fit in -32768..32767")
-        if self.every is not None and self.cron is not None:
-            raise DeclarationError(f"job {self.name!r} has both every= and cron=; keep one")
-        if self.every is not None and not timedelta(seconds=1) <= self.every <= LONGEST:
-            raise DeclarationError(
-                f"job {self.name!r} has every={self.every}; it must be at least a second, at most {LONGEST.days} days"
-            )
         if not 1 <= self.attempts <= MOST_ATTEMPTS:
             raise DeclarationError(
                 f"job {self.name!r} has attempts={self.attempts}; it must be at least 1, at most {MOST_ATTEMPTS}"
             )
-        if self.cron is not None:
-            Cron.parse(self.cron)
+        self._check_schedule()
         if self.repeats and self.arguments.required:
             raise DeclarationError(
                 f"job {self.name!r} repeats by itself, but nobody passes its {', '.join(self.arguments.required)}; "
@@ -140,7 +138,32 @@ class JobSpec:
                     f"job {self.name!r} repeats by itself, but cannot be enqueued with its defaults: {error}"
                 ) from None
 
+    def _check_schedule(self) -> None:
+        if self.every is not None and self.cron is not None:
+            raise DeclarationError(f"job {self.name!r} has both every= and cron=; keep one")
+        if self.every is not None and not timedelta(seconds=1) <= self.every <= LONGEST:
+            raise DeclarationError(
+                f"job {self.name!r} has every={self.every}; it must be at least a second, at most {LONGEST.days} days"
+            )
+        if self.cron is None and self.timezone != "UTC":
+            raise DeclarationError(
+                f"job {self.name!r} has timezone={self.timezone!r} without cron=; nothing else goes by a clock"
+            )
+        if self.missed not in get_args(Missed):
+            raise DeclarationError(
+                f"job {self.name!r} has missed={self.missed!r}; it is one of {', '.join(map(repr, get_args(Missed)))}"
+            )
+        if self.cron is not None:
+            Cron.parse(self.cron, self.timezone)
+
     @property
     def repeats(self) -> bool:
         """Whether a scheduler enqueues it."""
         return self.every is not None or self.cron is not None
+
+    @property
+    def schedule(self) -> Every | Cron | None:
+        """When it repeats; None for one that does not."""
+        if self.cron is not None:
+            return Cron.parse(self.cron, self.timezone)
+        return None if self.every is None else Every(self.every)
