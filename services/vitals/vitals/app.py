@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from vitals.service import service
+from vitals.webhooks.receiving import endpoint
 
 site = FastAPI(
     title="Vitals",
@@ -14,5 +16,7 @@ site = FastAPI(
     docs_url=None,
     redoc_url=None,
 )
+
+site.router.routes.append(Route("/webhooks/{provider}", endpoint))
 
 app = service.install(site)

@@ -15,6 +15,100 @@ confidence = service.queue("confidence", attempts=5, lease=seconds(30), workers=
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(1), workers=(1, 1), target_latency=minutes(5))
 
 # What it measures.
+webhooks = service.counter(
+    "webhooks_total",
+    "Webhooks that were sent to us, by what became of them.",
+    labels={"outcome": ("accepted", "unauthenticated", "unreadable", "too_large", "unavailable", "unknown")},
+)
+events_processed = service.counter("events_processed_total", "Events whose payload was read.")
+events_failed = service.counter("events_failed_total", "Attempts at events whose payload cannot be read.")
+events_unfinished = service.gauge(
+    "events_unfinished", "Events kept that were not read yet, or cannot be.", labels={"state": ("pending", "failed")}
+)
+oldest_pending = service.gauge(
+    "events_oldest_pending_seconds", "For how long the event that has waited longest has not been read."
+)
+ingestion_lag = service.histogram(
+    "ingestion_lag_seconds",
+    "Time from an event's arrival until its observations were kept.",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
+)
+observations_kept = service.counter("observations_total", "Observations that payloads held.")
+values_refused = service.counter("observations_refused_total", "Values in payloads that were not believed.")
+mean_confidence = service.gauge("confidence_mean", "Mean confidence in the sources of all metrics, 0 to 100.")
+latest_metrics_lag = service.gauge(
+    "latest_metrics_lag_seconds", "For how long the latest metrics have not shown a change that is there."
+)
+latest_metrics_refreshes = service.counter(
+    "latest_metrics_refreshes_total",
+    "Refreshes of the latest metrics that were due.",
+    labels={"outcome": ("refreshed", "failed")},
+)
+latest_metrics_seconds = service.histogram(
+    "latest_metrics_refresh_seconds",
+    "Time that a refresh of the latest metrics took.",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
+)
 
 # What it promises.
 service.slo("availability", objective=0.999)
+service.slo("webhook-success", objective=0.999, route="POST /webhooks/{provider}")
+service.slo("webhook-latency", objective=0.99, under=seconds(0.05), route="POST /webhooks/{provider}")
+service.slo("ingestion-lag", objective=0.99, under=seconds(30), metric="ingestion_lag_seconds")
+service.alert(
+    "WebhooksNotKept",
+    expr='sum(rate(webhooks_total{outcome="unavailable"}[5m])) / sum(rate(webhooks_total[5m])) > 0.01',
+    for_=minutes(5),
+    severity="critical",
+    summary="Webhooks are answered with errors, so that their senders will send them again, or give up",
+    runbook="Is a secret set? Is PostgreSQL there, and its disk fast? Then look at the pool's waiting callers.",
+)
+service.alert(
+    "WebhooksUnauthenticated",
+    expr='sum(rate(webhooks_total{outcome="unauthenticated"}[15m])) / sum(rate(webhooks_total[15m])) > 0.05',
+    for_=minutes(15),
+    severity="warning",
+    summary="Many webhooks carry no valid signature",
+    runbook="Has the provider changed its secret? Keep both in VITALS_SECRET_AGGREGATOR, by a comma, until it is done. "
+    "Is the clock right? Otherwise somebody forges them: look at where they come from.",
+)
+service.alert(
+    "IngestionLagging",
+    expr="max(events_oldest_pending_seconds) > 300",
+    for_=minutes(5),
+    severity="critical",
+    summary="Events wait for more than five minutes to be read",
+    runbook="Do workers of the queue `ingestion` run (roadworthy jobs)? Is one event tried again and again?",
+)
+service.alert(
+    "EventsFailing",
+    expr='max(events_unfinished{state="failed"}) > 0',
+    for_=minutes(15),
+    severity="warning",
+    summary="Events could not be read",
+    runbook="Their reasons are in webhook_events and in the dead letters of normalise_event. Retry them when the "
+    "reason is gone; the payloads are kept.",
+)
+service.alert(
+    "LowConfidence",
+    expr="max(confidence_mean) < 40 and max(confidence_mean) > 0",
+    for_=minutes(60),
+    severity="business",
+    summary="The sources cannot be trusted much on the whole",
+    runbook="Did a provider stop sending? Confidence falls with the age of what is known.",
+)
+service.slo("latest-metrics-latency", objective=0.99, under=seconds(0.05), route="GET /api/v1/users/{user}/metrics/latest")
+service.alert(
+    "LatestMetricsLag",
+    expr="max(latest_metrics_lag_seconds) > 300",
+    for_=minutes(5),
+    severity="warning",
+    summary="The latest metrics lag behind what is known",
+    runbook="Open the operator's page: it says when they were refreshed and why that failed. Look for a long refresh, "
+    "a transaction that holds a lock on internal.latest_unified_metrics, and dead refresh_latest_metrics jobs.",
+)
+
+# The jobs declare themselves on these handles, so they are imported last.
+from vitals.confidence import jobs as confidence_jobs  # noqa: E402, F401
+from vitals.ingestion import jobs as ingestion_jobs  # noqa: E402, F401
+from vitals.reading import jobs as reading_jobs  # noqa: E402, F401
