@@ -97,7 +97,9 @@ service.alert(
     summary="The sources cannot be trusted much on the whole",
     runbook="Did a provider stop sending? Confidence falls with the age of what is known.",
 )
-service.slo("latest-metrics-latency", objective=0.99, under=seconds(0.05), route="GET /api/v1/users/{user}/metrics/latest")
+service.slo(
+    "latest-metrics-latency", objective=0.99, under=seconds(0.05), route="GET /api/v1/users/{user}/metrics/latest"
+)
 service.alert(
     "LatestMetricsLag",
     expr="max(latest_metrics_lag_seconds) > 300",
@@ -112,3 +114,4 @@ service.alert(
 from vitals.confidence import jobs as confidence_jobs  # noqa: E402, F401
 from vitals.ingestion import jobs as ingestion_jobs  # noqa: E402, F401
 from vitals.reading import jobs as reading_jobs  # noqa: E402, F401
+from vitals.runs import jobs as run_jobs  # noqa: E402, F401
