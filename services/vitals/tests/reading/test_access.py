@@ -124,7 +124,7 @@ async def test_a_key_is_kept_as_a_digest_alone(people: People) -> None:
 async def test_every_relation_is_protected(running: Service) -> None:
     relations = await database.fetch(
         """
-        SELECT c.oid::regclass::text AS name, c.relkind::text AS kind, c.relrowsecurity AND c.relforcerowsecurity AS safe
+        SELECT c.oid::regclass::text AS name, c.relrowsecurity AND c.relforcerowsecurity AS safe
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname IN ('public', 'internal') AND c.relkind IN ('r', 'p', 'f')
         """

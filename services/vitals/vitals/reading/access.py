@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Literal
 from roadworthy import Database, load_queries
 
 if TYPE_CHECKING:
-    from asyncpg import Connection, Record
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 QUERIES = load_queries("vitals.reading", "access.sql")
 
@@ -38,7 +41,7 @@ def digest_of(key: str) -> str:
 
 
 @asynccontextmanager
-async def reading_as(database: Database, key: str) -> AsyncIterator[Connection[Record]]:
+async def reading_as(database: Database, key: str) -> AsyncIterator[Connection]:
     """Open a transaction that runs under `vitals_reader` on behalf of the key's holder, whoever that is.
 
     Both settings end with the transaction, so that the connection's next borrower begins without them.
@@ -53,7 +56,7 @@ def plausible(key: str) -> bool:
     return key.startswith(PREFIX) and len(key) <= _LONGEST_KEY and key.isascii()
 
 
-async def viewer(connection: Connection[Record]) -> Viewer | None:
+async def viewer(connection: Connection) -> Viewer | None:
     """Return who reads in this transaction, None for a key that is unknown, revoked or past its time."""
     row = await connection.fetchrow(QUERIES["viewer"])
     return None if row is None else Viewer(row["kind"], row["id"], row["name"])
@@ -62,7 +65,7 @@ async def viewer(connection: Connection[Record]) -> Viewer | None:
 async def issue(
     database: Database, holder: Holder, reference: str, *, label: str = "", expires_at: datetime | None = None
 ) -> str | None:
-    """Make an API key for a user or trainer and return it; it cannot be had again. None where there is no such holder."""
+    """Make an API key for a user or trainer and return it, None where there is none; it cannot be had again."""
     key = PREFIX + secrets.token_urlsafe(32)
     issued = await database.fetchval(QUERIES[f"issue_to_{holder}"], digest_of(key), reference, label, expires_at)
     return None if issued is None else key

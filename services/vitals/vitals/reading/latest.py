@@ -50,7 +50,8 @@ class Freshness:
         interval = max(SHORTEST_INTERVAL, self.took * _SHARE)
         if self.failed_at is None:
             return self.refreshed_at + interval
-        return self.failed_at + max(interval, min(interval * 2 ** min(self.failures, 16), LONGEST_DELAY))
+        delay = min(interval * float(2 ** min(self.failures, 16)), LONGEST_DELAY)
+        return self.failed_at + max(interval, delay)
 
     @property
     def due(self) -> bool:
