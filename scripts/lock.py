@@ -31,11 +31,16 @@ def requirements(groups: tuple[str, ...]) -> list[str]:
 
 def lock(target: Path, groups: tuple[str, ...], bound_by: Path | None = None) -> None:
     """Resolve and write one constraints file, kept compatible with `bound_by`."""
+    lines = requirements(groups)
+    if bound_by is not None:
+        lines.append(f"--constraint {bound_by}")
+    compile_into(target, lines)
+
+
+def compile_into(target: Path, lines: list[str], *more: str) -> None:
+    """Resolve `lines` with `more` options, and write one constraints file."""
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "requirements.in"
-        lines = requirements(groups)
-        if bound_by is not None:
-            lines.append(f"--constraint {bound_by}")
         source.write_text("\n".join(lines) + "\n")
         print(f"resolving {len(lines)} requirements into {target.relative_to(ROOT)}", flush=True)  # noqa: T201
         options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate", "--quiet"]
@@ -47,7 +52,7 @@ def lock(target: Path, groups: tuple[str, ...], bound_by: Path | None = None) ->
             str(target),
         ]
         subprocess.run(
-            [sys.executable, "-m", "piptools", "compile", *options, "--output-file", str(target), str(source)],
+            [sys.executable, "-m", "piptools", "compile", *options, *more, "--output-file", str(target), str(source)],
             check=True,
         )
 
@@ -55,3 +60,7 @@ def lock(target: Path, groups: tuple[str, ...], bound_by: Path | None = None) ->
 if __name__ == "__main__":
     lock(ROOT / "constraints.txt", ("dev",))
     lock(ROOT / "benchmarks" / "constraints.txt", ("dev", "bench"), bound_by=ROOT / "constraints.txt")
+    for asked in sorted((ROOT / "benchmarks" / "queues" / "environments").glob("*.in")):
+        # One peer wants a newer Python than this may be.
+        newer = "--pip-args=--ignore-requires-python" if asked.stem == "oban" else "--pip-args="
+        compile_into(asked.with_suffix(".txt"), asked.read_text().splitlines(), newer)

@@ -1,68 +1,81 @@
-"""The limit: a table, a claim and a delete in batches, and nothing that a job queue is for."""
+"""The limit on PostgreSQL: a table, a claim and a delete in batches, and nothing that a job queue is for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import asyncpg
+import uvloop
 
-from .subject import background
+from .marks import mark
+from .subject import Subject
 
 _TABLE = """
-CREATE TABLE bare (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, taken boolean NOT NULL DEFAULT false, job text);
-CREATE INDEX ON bare (id) WHERE NOT taken
+CREATE TABLE bare (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, taken boolean NOT NULL DEFAULT false, queue text, number bigint
+);
+CREATE INDEX ON bare (queue, id) WHERE NOT taken
 """
 _CLAIM = """
 UPDATE bare SET taken = true
-WHERE id = ANY (ARRAY(SELECT id FROM bare WHERE NOT taken ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
-RETURNING id
+WHERE id = ANY (ARRAY(
+    SELECT id FROM bare WHERE NOT taken AND queue = $2 ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+))
+RETURNING id, number
 """
 
 
-class BareSql:
-    """Claims `batch` jobs with one statement, calls them one after the other, deletes them with another."""
+class Queue(Subject):
+    """Claims `batch` jobs with one statement, runs them one after the other, deletes them with another."""
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, url: str, queue: str, batch: int) -> None:
+        super().__init__(url, queue)
         self._batch = batch
 
-    @asynccontextmanager
-    async def opened(self, dsn: str, ran: Callable[[], None]) -> AsyncIterator[BareSql]:
+    async def install(self) -> None:
         """Create the table."""
-        self._ran = ran
-        self._producer, self._consumer = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
-        await self._producer.execute(_TABLE)
-        self._arrived = asyncio.Event()
-        await self._consumer.add_listener("bare", lambda *_: self._arrived.set())
-        try:
-            yield self
-        finally:
-            self._producer.terminate()
-            self._consumer.terminate()
+        connection = await asyncpg.connect(self.url)
+        await connection.execute(_TABLE)
+        await connection.close()
 
-    async def enqueue_one(self) -> None:
+    async def open(self) -> None:
+        """Connect."""
+        self._connection = await asyncpg.connect(self.url)
+
+    async def enqueue_one(self, number: int) -> None:
         """Add one job, and wake the worker."""
-        await self._producer.execute("INSERT INTO bare (job) VALUES ($1)", "noop")
-        await self._producer.execute("NOTIFY bare")
+        await self._connection.execute("INSERT INTO bare (queue, number) VALUES ($1, $2)", self.queue, number)
+        await self._connection.execute("NOTIFY bare")
 
-    async def enqueue_many(self, count: int) -> None:
-        """Add jobs in one statement."""
-        await self._producer.execute("INSERT INTO bare (job) SELECT unnest($1::text[])", ["noop"] * count)
+    async def enqueue_in_transaction(self, number: int) -> None:
+        """Add one job between a begin and a commit."""
+        async with self._connection.transaction():
+            await self._connection.execute("INSERT INTO bare (queue, number) VALUES ($1, $2)", self.queue, number)
+        await self._connection.execute("NOTIFY bare")
 
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    async def enqueue_many(self, numbers: Sequence[int]) -> None:
+        """Add jobs in one statement, and wake the worker."""
+        await self._connection.execute(
+            "INSERT INTO bare (queue, number) SELECT $1, unnest($2::bigint[])", self.queue, numbers
+        )
+        await self._connection.execute("NOTIFY bare")
+
+    def work(self) -> None:
         """Run the loop."""
-        async with background(asyncio.create_task(self._work())):
-            yield
+        uvloop.run(self._work())
 
     async def _work(self) -> None:
+        connection = await asyncpg.connect(self.url)
+        listener = await asyncpg.connect(self.url)
+        arrived = asyncio.Event()
+        await listener.add_listener("bare", lambda *_: arrived.set())
         while True:
-            self._arrived.clear()
-            rows = await self._consumer.fetch(_CLAIM, self._batch)
-            for _ in rows:
-                self._ran()
+            arrived.clear()
+            rows = await connection.fetch(_CLAIM, self._batch, self.queue)
+            for _, number in rows:
+                mark(number)
             if rows:
-                await self._consumer.execute("DELETE FROM bare WHERE id = ANY ($1)", [row[0] for row in rows])
+                await connection.execute("DELETE FROM bare WHERE id = ANY ($1)", [row[0] for row in rows])
             else:
-                await self._arrived.wait()
+                await arrived.wait()

@@ -1,58 +1,62 @@
-"""pgqueuer on asyncpg, started with `PgQueuer.run`."""
+"""pgqueuer on asyncpg and uvloop, started with `PgQueuer.run`."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 
 import asyncpg
+import uvloop
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
-from .subject import background
+from .marks import mark
+from .subject import Subject
 
 
-class PgqueuerQueue:
+class Queue(Subject):
     """One worker that fetches `batch` jobs at a time."""
 
-    def __init__(self, batch: int) -> None:
-        """`batch` is 10 by default in pgqueuer; 100 is its fastest here."""
+    def __init__(self, url: str, queue: str, batch: int) -> None:
+        super().__init__(url, queue)
         self._batch = batch
 
-    @asynccontextmanager
-    async def opened(self, dsn: str, ran: Callable[[], None]) -> AsyncIterator[PgqueuerQueue]:
-        """Install the schema; enqueuing and working have a connection each."""
-        producer, consumer = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
-        self._queries = Queries(AsyncpgDriver(producer))
-        await self._queries.install()
-        self._app = PgQueuer(AsyncpgDriver(consumer))
+    async def install(self) -> None:
+        """Install the schema."""
+        connection = await asyncpg.connect(self.url)
+        await Queries(AsyncpgDriver(connection)).install()
+        await connection.close()
 
-        @self._app.entrypoint("noop")
-        async def noop(_job: Job) -> None:
-            ran()
+    async def open(self) -> None:
+        """Connect."""
+        self._connection = await asyncpg.connect(self.url)
+        self._queries = Queries(AsyncpgDriver(self._connection))
 
-        try:
-            yield self
-        finally:
-            for connection in (producer, consumer):
-                connection.terminate()
-
-    async def enqueue_one(self) -> None:
+    async def enqueue_one(self, number: int) -> None:
         """Add one job."""
-        await self._queries.enqueue("noop", b'{"number":1}')
+        await self._queries.enqueue(self.queue, b"%d" % number)
 
-    async def enqueue_many(self, count: int) -> None:
+    async def enqueue_in_transaction(self, number: int) -> None:
+        """Add one job on a connection with a transaction."""
+        async with self._connection.transaction():
+            await self._queries.enqueue(self.queue, b"%d" % number)
+
+    async def enqueue_many(self, numbers: Sequence[int]) -> None:
         """Add jobs in one statement."""
-        await self._queries.enqueue(["noop"] * count, [b'{"number":1}'] * count, [0] * count)
+        count = len(numbers)
+        await self._queries.enqueue([self.queue] * count, [b"%d" % number for number in numbers], [0] * count)
 
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    def work(self) -> None:
         """Run one worker."""
-        running = self._app.run(batch_size=self._batch, dequeue_timeout=timedelta(seconds=1))
-        async with background(asyncio.create_task(running)):
-            yield
-            self._app.shutdown.set()
+        uvloop.run(self._work())
+
+    async def _work(self) -> None:
+        app = PgQueuer(AsyncpgDriver(await asyncpg.connect(self.url)))
+
+        @app.entrypoint(self.queue)
+        async def noop(job: Job) -> None:
+            mark(int(job.payload or b"0"))
+
+        await app.run(batch_size=self._batch, dequeue_timeout=timedelta(seconds=1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import timedelta
+import signal
+from collections.abc import Sequence
 
+import uvloop
+
+from roadworthy.database import driver
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.jobs.arguments import Arguments
@@ -18,48 +20,63 @@ from roadworthy.jobs.worker import Worker
 from roadworthy.telemetry import logging
 from roadworthy.telemetry.registry import MetricRegistry
 
+from .marks import mark
+from .subject import Subject
 
-class RoadworthyQueue:
-    """One worker with the queue's default concurrency of 10."""
 
-    @asynccontextmanager
-    async def opened(self, dsn: str, ran: Callable[[], None]) -> AsyncIterator[RoadworthyQueue]:
-        """Open the engine."""
+async def noop(number: int) -> None:
+    """Mark it."""
+    mark(number)
+
+
+class Queue(Subject):
+    """One worker with the queue's default concurrency."""
+
+    def __init__(self, url: str, queue: str) -> None:
+        super().__init__(url, queue)
         logging.configure(level="warning")
+        self._arguments = Arguments.of(noop)
 
-        async def noop(number: int) -> None:
-            ran()
+    async def install(self) -> None:
+        """Apply the migrations."""
+        connection = await driver.connect(self.url)
+        for migration in sorted(MIGRATIONS.glob("*.sql")):
+            await connection.execute(migration.read_text(encoding="utf-8"))
+        await connection.close()
 
-        async with await Pool.open(dsn, DatabaseSpec("main")) as pool:
-            for migration in sorted(MIGRATIONS.glob("*.sql")):
-                await pool.execute(migration.read_text(encoding="utf-8"))
-            self._arguments = Arguments.of(noop)
-            self._job = JobSpec("noop", "work", noop, self._arguments)
-            self._engine = PostgresEngine(pool, dsn)
-            try:
-                yield self
-            finally:
-                await self._engine.close()
+    async def open(self) -> None:
+        """Connect as a service does."""
+        self._pool = await Pool.open(self.url, DatabaseSpec("main"))
+        self._engine = PostgresEngine(self._pool, self.url, metrics=MetricRegistry(CATALOGUE))
 
-    def _new(self) -> NewJob:
-        return NewJob("work", "noop", self._arguments.encode(self._arguments.bind(number=1)), 5)
+    def _new(self, number: int) -> NewJob:
+        return NewJob(self.queue, "noop", self._arguments.encode(self._arguments.bind(number=number)), 5)
 
-    async def enqueue_one(self) -> None:
+    async def enqueue_one(self, number: int) -> None:
         """Add one job."""
-        await self._engine.enqueue([self._new()])
+        await self._engine.enqueue([self._new(number)])
 
-    async def enqueue_many(self, count: int) -> None:
+    async def enqueue_in_transaction(self, number: int) -> None:
+        """Add one job in the current transaction."""
+        async with self._pool.transaction():
+            await self._engine.enqueue([self._new(number)])
+
+    async def enqueue_many(self, numbers: Sequence[int]) -> None:
         """Add jobs in one statement."""
-        await self._engine.enqueue([self._new() for _ in range(count)])
+        await self._engine.enqueue([self._new(number) for number in numbers])
 
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    def work(self) -> None:
         """Run one worker."""
+        uvloop.run(self._work())
+
+    async def _work(self) -> None:
         stop = asyncio.Event()
-        worker = Worker(self._engine, [self._job], [QueueSpec("work")], name="bench", metrics=MetricRegistry(CATALOGUE))
-        task = asyncio.create_task(worker.run(stop, timedelta(seconds=5)))
-        try:
-            yield
-        finally:
-            stop.set()
-            await asyncio.wait([task], timeout=10)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        job = JobSpec("noop", self.queue, noop, self._arguments)
+        async with await Pool.open(self.url, DatabaseSpec("main")) as pool:
+            metrics = MetricRegistry(CATALOGUE)
+            engine = PostgresEngine(pool, self.url, metrics=metrics)
+            try:
+                await Worker(engine, [job], [QueueSpec(self.queue)], name="bench", metrics=metrics).run(stop)
+            finally:
+                await engine.close()
