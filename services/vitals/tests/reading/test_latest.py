@@ -74,6 +74,21 @@ async def test_it_is_refreshed_only_when_something_changed_and_not_too_often(run
     assert await latest.refresh(database) == "fresh"
 
 
+async def test_a_statement_that_changes_no_row_makes_no_refresh_due(running: Service) -> None:
+    user = await add_user("ada")
+    await observe(user, "weight", "manual", 70.0, NOW)
+    await latest.refresh(database, force=True)
+    for statement in (
+        "INSERT INTO observations SELECT * FROM observations ON CONFLICT DO NOTHING",
+        "UPDATE observations SET value = 1 WHERE false",
+        "DELETE FROM confidences",
+    ):
+        await database.execute(statement)
+        assert (await latest.freshness(database)).changed_at is None, statement
+    await database.execute("DELETE FROM users")
+    assert (await latest.freshness(database)).changed_at is not None
+
+
 async def test_what_commits_while_it_is_refreshed_is_left_for_the_next_time(running: Service) -> None:
     user = await add_user("ada")
     async with database.acquire() as other:

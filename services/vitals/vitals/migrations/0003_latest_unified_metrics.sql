@@ -99,18 +99,31 @@ CREATE FUNCTION internal.note_change() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    INSERT INTO internal.latest_changes DEFAULT VALUES;
+    IF EXISTS (SELECT FROM changed) THEN
+        INSERT INTO internal.latest_changes DEFAULT VALUES;
+    END IF;
     RETURN NULL;
 END
 $$;
 
 REVOKE EXECUTE ON FUNCTION internal.note_change(), internal.badge(integer) FROM PUBLIC;
 
-CREATE TRIGGER latest_changes AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON observations
-    FOR EACH STATEMENT EXECUTE FUNCTION internal.note_change();
-CREATE TRIGGER latest_changes AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON confidences
-    FOR EACH STATEMENT EXECUTE FUNCTION internal.note_change();
-CREATE TRIGGER latest_changes AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sources
-    FOR EACH STATEMENT EXECUTE FUNCTION internal.note_change();
-CREATE TRIGGER latest_changes AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON metrics
-    FOR EACH STATEMENT EXECUTE FUNCTION internal.note_change();
+-- One trigger for each kind of statement, since only so do they see which rows changed: a webhook that was sent twice
+-- changes none.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['observations', 'confidences', 'sources', 'metrics'] LOOP
+        EXECUTE format(
+            'CREATE TRIGGER latest_changes_insert AFTER INSERT ON %I REFERENCING NEW TABLE AS changed '
+            'FOR EACH STATEMENT EXECUTE FUNCTION internal.note_change()', name);
+        EXECUTE format(
+            'CREATE TRIGGER latest_changes_update AFTER UPDATE ON %I REFERENCING NEW TABLE AS changed '
+            'FOR EACH STATEMENT EXECUTE FUNCTION internal.note_change()', name);
+        EXECUTE format(
+            'CREATE TRIGGER latest_changes_delete AFTER DELETE ON %I REFERENCING OLD TABLE AS changed '
+            'FOR EACH STATEMENT EXECUTE FUNCTION internal.note_change()', name);
+    END LOOP;
+END
+$$;
