@@ -41,6 +41,7 @@ UniqueViolation = asyncpg.UniqueViolationError
 UndefinedTable = asyncpg.UndefinedTableError
 InvalidCatalogName = asyncpg.InvalidCatalogNameError
 DuplicateDatabase = asyncpg.DuplicateDatabaseError
+UNREADABLE = (asyncpg.DataError, asyncpg.PostgresSyntaxError)
 
 LOST = (
     asyncpg.PostgresConnectionError,
