@@ -11,7 +11,12 @@
     ├── MigrationError          a migration is missing, changed or failed; nothing of it was kept
     ├── TransactionEnded        a transaction's connection was used after it was over
     ├── InvalidArguments        a job was enqueued with arguments that its function does not take
-    └── JobNotFound             no job, or no dead job, has that id
+    ├── LeaseLost               a job's effect was refused: the job is no longer this attempt's
+    ├── JobProcessDied          the process that ran a job was killed, or ended by itself
+    ├── WorkerStuck             no slot of a queue came free: its jobs do not end when they are cancelled
+    ├── WrongThread             from_thread() was called where there is no event loop to wait for
+    ├── JobNotFound             no job, or no dead job, has that id
+    └── InvalidFilter           a filter of dead jobs cannot be read, or matches another number than was confirmed
 
 Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
 exit code 2 and prints the message without a traceback.
@@ -75,5 +80,25 @@ class InvalidArguments(RoadworthyError, TypeError):
     """A job was enqueued with arguments that its function does not take."""
 
 
+class LeaseLost(RoadworthyError):
+    """A job's effect was refused: the job is no longer this attempt's."""
+
+
+class JobProcessDied(RoadworthyError):
+    """The process that ran a job was killed, or ended by itself."""
+
+
+class WorkerStuck(RoadworthyError):
+    """No slot of a queue came free: its jobs do not end when they are cancelled."""
+
+
+class WrongThread(RoadworthyError, RuntimeError):
+    """`from_thread` was called where there is no event loop to wait for."""
+
+
 class JobNotFound(RoadworthyError, LookupError):
     """No job, or no dead job, has that id."""
+
+
+class InvalidFilter(RoadworthyError, ValueError):
+    """A filter of dead jobs cannot be read, or matches another number than was confirmed."""

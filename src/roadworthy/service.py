@@ -162,17 +162,21 @@ class Service:
         target_latency: timedelta = seconds(30),
         backoff: Backoff | None = None,
         scale_in_after: timedelta = minutes(5),
+        timeout: timedelta | None = None,
     ) -> Queue:
         """Declare a queue of jobs.
 
         `attempts` is how often a job is tried before it goes to the dead letters, `lease` how long a claim lasts when a
         worker no longer renews it, `workers` the number of worker processes or its bounds, `concurrency` how many jobs
         one of them runs at once, `target_latency` in what time a job should start, `backoff` how long a failed
-        one waits, `scale_in_after` how long fewer workers must have been enough before one goes.
+        one waits, `scale_in_after` how long fewer workers must have been enough before one goes, `timeout` what ends an
+        attempt of any job that declares none of its own.
         """
         bounds = (workers, workers) if isinstance(workers, int) else workers
         backoff = backoff or Backoff()
-        spec = QueueSpec(name, attempts, lease, bounds, concurrency, target_latency, backoff, scale_in_after)
+        spec = QueueSpec(
+            name, attempts, lease, bounds, concurrency, target_latency, backoff, scale_in_after, timeout=timeout
+        )
         self.declared.add("queue", spec)
         return Queue(self, spec)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
@@ -39,17 +40,21 @@ class Queue:
         timezone: str = "UTC",
         missed: Missed = "latest",
         attempts: int | None = None,
-    ) -> Callable[[Callable[P, Awaitable[None]]], Job[P]]:
-        """Make an async function a job of this queue.
+        process: bool = False,
+    ) -> Callable[[Callable[P, Any]], Job[P]]:
+        """Make a function a job of this queue.
+
+        An async function runs on the worker's event loop, a plain one in a thread of the worker, or with `process` in a
+        child process: what computes for long belongs there, and can only there be stopped.
 
         `unique` is a template over its arguments ("{url}"): while a job with that key waits or runs, another is not
-        added. `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (five fields) make it
-        repeat, once per fire time however many schedulers run. `timezone` names the IANA zone by whose clocks `cron`
-        goes. `missed` says which fire times to make up for when no scheduler ran: the `latest`, `all` of them (a
-        thousand at most) or none (`skip`). `attempts` overrides the queue's.
+        added. `timeout` ends one attempt, by default the queue's. A lower `priority` runs first. `every` or `cron`
+        (five fields) make it repeat, once per fire time however many schedulers run. `timezone` names the IANA zone by
+        whose clocks `cron` goes. `missed` says which fire times to make up for when no scheduler ran: the `latest`,
+        `all` of them (a thousand at most) or none (`skip`). `attempts` overrides the queue's.
         """
 
-        def declare(function: Callable[P, Awaitable[None]]) -> Job[P]:
+        def declare(function: Callable[P, Any]) -> Job[P]:
             arguments = Arguments.of(function)
             spec = JobSpec(
                 name=function.__name__,
@@ -57,13 +62,14 @@ class Queue:
                 function=function,
                 arguments=arguments,
                 unique=None if unique is None else UniqueKey(unique, arguments),
-                timeout=timeout,
+                timeout=self.spec.timeout if timeout is None else timeout,
                 priority=priority,
                 every=every,
                 cron=cron,
                 timezone=timezone,
                 missed=missed,
                 attempts=self.spec.attempts if attempts is None else attempts,
+                runs="process" if process else "loop" if inspect.iscoroutinefunction(function) else "thread",
             )
             self._service.declared.add("job", spec)
             return Job(self._service, spec)
@@ -95,7 +101,7 @@ class Job(Generic[P]):
         """The job's name, its function's."""
         return self.spec.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[None]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the function directly, as in a test."""
         return self.spec.function(*args, **kwargs)
 

@@ -39,8 +39,8 @@ class Arguments:
     def of(cls, function: Callable[..., Any]) -> Arguments:
         """Compile `function`'s signature; raise `DeclarationError` where it cannot be a job's."""
         name = getattr(function, "__name__", repr(function))
-        if not inspect.iscoroutinefunction(function):
-            raise DeclarationError(f"job {name!r} is not an async function; declare it with `async def`")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise DeclarationError(f"job {name!r} is a generator, which nobody would iterate over; do without `yield`")
         try:
             hints = typing.get_type_hints(function)
         except NameError as error:

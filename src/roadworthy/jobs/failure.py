@@ -10,8 +10,19 @@ _LONGEST_MESSAGE = 2_000
 _LONGEST_TRACEBACK = 16_000
 
 
+class RemoteError(Exception):
+    """A job's function raised in another process."""
+
+    def __init__(self, failure: Failure) -> None:
+        """`failure` is what that process kept of the exception."""
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 def failure_of(error: BaseException) -> Failure:
     """Return what is kept of `error`: its class, message and traceback, each cut to a size a row can bear."""
+    if isinstance(error, RemoteError):
+        return error.failure
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from roadworthy.jobs.current import CurrentJob
 from roadworthy.jobs.engine import ClaimedJob
 from roadworthy.jobs.spec import QueueSpec
 
@@ -15,7 +16,7 @@ _HORIZON = 0.05
 _MOST_AHEAD = 500
 _SMOOTHING = 0.05
 
-Cut = Literal["lease lost", "drain"]
+Cut = Literal["lease lost", "drain", "timeout"]
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +24,8 @@ class Held:
     """A claimed job in this process: waiting for a slot, running, or finished and not yet confirmed.
 
     `taken_at` is when its claim was asked for, `renewed_at` the same or when the latest renewal of its lease was.
-    `superseded` says that this process claimed the job again.
+    `superseded` says that this process claimed the job again, `given_up` that the attempt was reported as ended though
+    it still runs. `timer` is what cuts it at its deadline, or gives it up some time after it was cut.
     """
 
     job: ClaimedJob
@@ -34,6 +36,10 @@ class Held:
     cut: Cut | None = None
     finished: bool = False
     superseded: bool = False
+    given_up: bool = False
+    started_at: float = 0.0
+    current: CurrentJob | None = None
+    timer: asyncio.TimerHandle | None = None
 
     @property
     def kept_until(self) -> float:
@@ -47,7 +53,8 @@ class Lane:
 
     It takes as many ahead of its slots as it should start within 50 ms by its recent pace, so that no-ops come in
     large batches while jobs that take longer are left to whichever worker is free first. `exhausted` says that the
-    last claim brought less than was asked for, so that a free slot alone is no reason to ask again.
+    last claim brought less than was asked for, so that a free slot alone is no reason to ask again. `stuck` counts the
+    slots of attempts that were given up and still run, `stuck_since` is when the last slot became one.
     """
 
     queue: QueueSpec
@@ -56,6 +63,8 @@ class Lane:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     claimed_at: float = 0.0
     exhausted: bool = False
+    stuck: int = 0
+    stuck_since: float | None = None
     _mean: float | None = None
 
     @property
@@ -70,10 +79,23 @@ class Lane:
 
     def appetite(self) -> int:
         """Return how many jobs to claim now; 0 while it holds more than half of what it should and no slot idles."""
-        slots = self.queue.concurrency
+        slots = self.queue.concurrency - self.stuck
+        if slots <= 0:
+            return 0
         ahead = 0 if self._mean is None else min(int(slots * _HORIZON / max(self._mean, 1e-6)), _MOST_AHEAD)
-        want = slots + ahead - self.running - len(self.waiting)
+        want = slots + ahead - (self.running - self.stuck) - len(self.waiting)
         return want if want > 0 and (want * 2 >= slots + ahead or self.free > len(self.waiting)) else 0
+
+    def give_up(self, now: float) -> None:
+        """Note that a slot's attempt does not end."""
+        self.stuck += 1
+        if self.stuck >= self.queue.concurrency:
+            self.stuck_since = now
+
+    def recover(self) -> None:
+        """Note that an attempt ended which had been given up."""
+        self.stuck -= 1
+        self.stuck_since = None
 
     def look(self) -> None:
         """Have it claim as soon as it has an appetite: its queue may have become ready."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import get_args
+from typing import Any, Literal, get_args
 
 from roadworthy.errors import DeclarationError, InvalidArguments
 from roadworthy.jobs.arguments import Arguments, UniqueKey
@@ -20,7 +21,10 @@ MOST_ATTEMPTS = 10_000
 LONGEST = timedelta(days=3650)
 """The longest duration a declaration may name: far enough from where calendars end, and timers overflow."""
 
-JobFunction = Callable[..., Awaitable[None]]
+JobFunction = Callable[..., Any]
+
+Runs = Literal["loop", "thread", "process"]
+"""Where a job's function runs: async ones on the event loop, plain ones in a thread or in a child process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class QueueSpec:
 
     `workers` is the smallest and the largest number of worker processes, `concurrency` the jobs that one of them runs
     at once, `target_latency` the time in which a new job should start, `scale_in_after` how long fewer workers must
-    have been enough before one goes.
+    have been enough before one goes, `timeout` what ends an attempt of any job that declares none of its own.
     """
 
     name: str
@@ -60,6 +64,7 @@ class QueueSpec:
     target_latency: timedelta = timedelta(seconds=30)
     backoff: Backoff = field(default_factory=Backoff)
     scale_in_after: timedelta = timedelta(minutes=5)
+    timeout: timedelta | None = None
 
     def __post_init__(self) -> None:
         if not _QUEUE_NAME.fullmatch(self.name):
@@ -82,6 +87,10 @@ class QueueSpec:
             raise DeclarationError(f"queue {self.name!r} has concurrency={self.concurrency}; it must be at least 1")
         if self.target_latency <= timedelta(0):
             raise DeclarationError(f"queue {self.name!r} has target_latency={self.target_latency}; it must be positive")
+        if self.timeout is not None and not timedelta(0) < self.timeout <= LONGEST:
+            raise DeclarationError(
+                f"queue {self.name!r} has timeout={self.timeout}; it must be positive, at most {LONGEST.days} days"
+            )
         if not timedelta(0) <= self.scale_in_after <= timedelta(hours=1):
             raise DeclarationError(
                 f"queue {self.name!r} has scale_in_after={self.scale_in_after}; it must be from 0 to an hour"
@@ -110,6 +119,7 @@ class JobSpec:
     attempts: int = 5
     timezone: str = "UTC"
     missed: Missed = "latest"
+    runs: Runs = "loop"
 
     def __post_init__(self) -> None:
         if not _JOB_NAME.fullmatch(self.name):
@@ -124,6 +134,7 @@ class JobSpec:
             raise DeclarationError(
                 f"job {self.name!r} has attempts={self.attempts}; it must be at least 1, at most {MOST_ATTEMPTS}"
             )
+        self._check_function()
         self._check_schedule()
         if self.repeats and self.arguments.required:
             raise DeclarationError(
@@ -137,6 +148,22 @@ class JobSpec:
                 raise DeclarationError(
                     f"job {self.name!r} repeats by itself, but cannot be enqueued with its defaults: {error}"
                 ) from None
+
+    def _check_function(self) -> None:
+        is_async = inspect.iscoroutinefunction(self.function)
+        if self.runs == "process" and is_async:
+            raise DeclarationError(
+                f"job {self.name!r} has process=True, but is an async function; declare it with plain `def`"
+            )
+        if self.runs == "process" and "<locals>" in self.function.__qualname__:
+            raise DeclarationError(
+                f"job {self.name!r} has process=True, but is declared inside a function, where another process cannot "
+                "find it; declare it at the top level of its module"
+            )
+        if (self.runs == "loop") is not is_async:
+            raise DeclarationError(
+                f"job {self.name!r} cannot run in the {self.runs}; async functions run on the loop, plain ones do not"
+            )
 
     def _check_schedule(self) -> None:
         if self.every is not None and self.cron is not None:

@@ -20,17 +20,20 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-from roadworthy.errors import DatabaseUnavailable, DeclarationError
-from roadworthy.jobs.current import CURRENT
+from roadworthy.bridge import BRIDGE, Bridge
+from roadworthy.errors import DatabaseUnavailable, DeclarationError, WorkerStuck
+from roadworthy.jobs.current import CURRENT, CurrentJob
 from roadworthy.jobs.engine import Bury, ClaimedJob, Done, Engine, Failure, Outcome, Release, Retry
+from roadworthy.jobs.execution import runners
 from roadworthy.jobs.failure import failure_of
 from roadworthy.jobs.lane import Cut, Held, Lane
 from roadworthy.jobs.metrics import Result
 from roadworthy.jobs.record import Record
 from roadworthy.jobs.retry import delay_after
 from roadworthy.jobs.spec import JobSpec, QueueSpec
+from roadworthy.jobs.watchdog import Watchdog
 from roadworthy.telemetry.logging import CONTEXT, get_logger
 from roadworthy.telemetry.registry import MetricRegistry
 
@@ -48,6 +51,7 @@ _IDLE_PER_BUSY = 9.0
 _LONGEST_REST = 10.0
 _LARGEST_REPORT = 1000
 _RETIRED_POLL = 0.1
+_STUCK_AT_MOST = 10.0
 
 
 class Worker:
@@ -65,9 +69,11 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
+        abandon: Callable[[], object] | None = None,
     ) -> None:
         """`name` tells people which process held a job. `poll` is the longest an idle queue goes unlooked at.
 
+        `abandon` ends the process, from a thread, when the event loop has been blocked for longer than any lease lasts.
         `clock` counts seconds monotonically, `wall_clock` is Unix time (for one gauge), `jitter` draws from 0 up to 1.
         """
         if not queues:
@@ -83,13 +89,17 @@ class Worker:
         self._jitter = jitter
         self._held: dict[int, Held] = {}
         self._attempts: dict[asyncio.Task[None], Held] = {}
+        self._runners = runners()
+        self._abandon = abandon
         self._outcomes: list[tuple[Held, Outcome]] = []
         self._reportable = asyncio.Event()
         self._context: Context = Context()
+        self._loop: asyncio.AbstractEventLoop
         self._stopping = False
         self._retiring = False
         self._defect: BaseException | None = None
         self._broken = asyncio.Event()
+        self._hopeless = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, grace: timedelta = timedelta(seconds=30)) -> None:
         """Work until `stop` is set, then drain.
@@ -97,24 +107,62 @@ class Worker:
         Draining takes no more jobs, returns those not begun at once, lets running ones finish within `grace`, cancels
         and returns the rest: a quarter of the grace more at most, or 2 s. Raises nothing that a job raises; survives
         the loss of the database.
+
+        Raises:
+            WorkerStuck: all slots of a queue were taken by jobs that do not end; it drained first.
         """
+        loop = self._loop = asyncio.get_running_loop()
+        BRIDGE.set(Bridge(loop))
         self._context = copy_context()
+        longest = max(lane.lease for lane in self._lanes.values())
         log.info("worker started", worker=self.name, queues=list(self._lanes))
-        async with asyncio.TaskGroup() as group:
+        async with Watchdog(loop, self._busy_with, longest, self._abandon), asyncio.TaskGroup() as group:
             claiming = [group.create_task(self._claim(lane)) for lane in self._lanes.values()]
             serving = [
                 group.create_task(loop)
                 for loop in (self._report(), self._renew(), self._tend(), self._listen(), self._break())
             ]
             try:
-                await stop.wait()
+                await self._until_told(stop)
                 await self._drain(claiming, grace.total_seconds())
             finally:
                 for task in serving:
                     task.cancel()
-                for held in self._attempts.values():
-                    self._cancel(held, "drain")
+                await self._leave_behind()
         log.info("worker stopped", worker=self.name)
+        if self._hopeless.is_set():
+            queues = ", ".join(name for name, lane in self._lanes.items() if lane.stuck_since is not None)
+            raise WorkerStuck(
+                f"worker {self.name!r} ended: all slots of queue {queues} were taken by jobs that do not end when they "
+                "are cancelled. Let CancelledError pass in async jobs; give plain ones time-outs of their own, or "
+                "process=True"
+            )
+
+    async def _until_told(self, stop: asyncio.Event) -> None:
+        told = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._hopeless.wait())]
+        try:
+            await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in told:
+                wait.cancel()
+
+    async def _leave_behind(self) -> None:
+        """Cancel what still runs, and wait for none of it."""
+        try:
+            for runner in self._runners.values():
+                await runner.close()
+        finally:
+            for task, held in self._attempts.items():
+                held.cut = held.cut or "drain"
+                task.cancel()
+                if held.timer is not None:
+                    held.timer.cancel()
+
+    def _busy_with(self) -> dict[str, object]:
+        """Return which job the event loop is at; called in the watchdog's thread."""
+        task = asyncio.current_task(self._loop)
+        held = None if task is None else self._attempts.get(cast(asyncio.Task[None], task))
+        return {} if held is None else {"queue": held.job.queue, "job": held.job.job, "job_id": held.job.id}
 
     async def retire(self) -> None:
         """Take no more jobs, give back those not begun, and return when no other is held, however long they run.
@@ -175,21 +223,21 @@ class Worker:
 
     def _start(self, lane: Lane) -> None:
         """Fill the free slots of `lane` with waiting jobs."""
-        loop = asyncio.get_running_loop()
         while lane.waiting and lane.free > 0 and not self._stopping:
             held = lane.waiting.popleft()
             lane.running += 1
-            task = held.task = loop.create_task(self._attempt(held), context=self._context.copy())
+            task = held.task = self._loop.create_task(self._attempt(held), context=self._context.copy())
             self._attempts[task] = held
             task.add_done_callback(self._ended)
 
     async def _attempt(self, held: Held) -> None:
         """Run one attempt to its end, whatever that is."""
         job = held.job
-        started = self._clock()
+        held.started_at = self._clock()
         outcome: Outcome | None
         try:
-            CURRENT.set(job)
+            held.current = current = CurrentJob(job, self._engine)
+            CURRENT.set(current)
             CONTEXT.set(
                 {
                     **CONTEXT.get({}),
@@ -200,31 +248,54 @@ class Worker:
                     "attempt": job.attempt,
                 }
             )
-            await self._call(job)
+            await self._call(held, current)
             outcome = Done(job.id, job.lease)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
             # SystemExit, too: a job that gives up is a failed job, not a worker that was told to stop.
-            outcome = self._unsuccessful(held, error)
-        self._conclude(held, outcome, self._clock() - started)
+            outcome = None if held.given_up else self._unsuccessful(held, error)
+        self._conclude(held, outcome)
 
-    def _conclude(self, held: Held, outcome: Outcome | None, took: float) -> None:
+    def _conclude(self, held: Held, outcome: Outcome | None) -> None:
         """Free the slot of an attempt that ended, and have its outcome reported."""
-        job, lane = held.job, held.lane
+        lane = held.lane
         lane.running -= 1
-        held.finished = True
-        lane.ran(took)
-        self._record.ran(job, took)
-        if outcome is None:
-            self._forget(held)
+        if held.timer is not None:
+            held.timer.cancel()
+        if held.given_up:
+            lane.recover()
+            log.warning("an attempt that was given up has ended", **_naming(held.job))
         else:
-            self._outcomes.append((held, outcome))
-            self._reportable.set()
+            self._settle(held, outcome)
         if lane.waiting:
             self._start(lane)
         if not lane.exhausted and not lane.wake.is_set() and lane.appetite() > 0:
             lane.wake.set()
+
+    def _settle(self, held: Held, outcome: Outcome | None) -> None:
+        """Have the outcome of an attempt reported, or forget it where there is none."""
+        held.finished = True
+        took = self._clock() - held.started_at
+        held.lane.ran(took)
+        self._record.ran(held.job, took)
+        if held.current is not None and held.current.finished:
+            self._forget(held)
+            self._record.finished(held.job, "succeeded")
+        elif outcome is None:
+            self._forget(held)
+        else:
+            self._outcomes.append((held, outcome))
+            self._reportable.set()
+
+    def _give_up(self, held: Held) -> None:
+        """Report an attempt that does not end although it was cut; its slot stays taken until it does."""
+        if held.finished:
+            return
+        held.given_up = True
+        held.lane.give_up(self._clock())
+        log.error("a job does not end when it is cancelled; its slot stays taken", cut=held.cut, **_naming(held.job))
+        self._settle(held, self._unsuccessful(held, asyncio.CancelledError("it did not end when it was cancelled")))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Forget an attempt's task. An error here is the worker's own, since a job's became its outcome."""
@@ -232,7 +303,8 @@ class Worker:
         error = None if task.cancelled() else task.exception()
         if error is None and not held.finished:
             # Cancelled before its first step, which would have freed the slot in the end.
-            self._conclude(held, self._unsuccessful(held, asyncio.CancelledError()), 0.0)
+            held.started_at = self._clock()
+            self._conclude(held, self._unsuccessful(held, asyncio.CancelledError()))
         elif error is not None:
             self._defect = error
             self._broken.set()
@@ -247,23 +319,18 @@ class Worker:
         if self._held.get(held.job.id) is held:
             del self._held[held.job.id]
 
-    async def _call(self, job: ClaimedJob) -> None:
+    async def _call(self, held: Held, current: CurrentJob) -> Any:
+        """Run the job's function and return what it returned; past its timeout it is cut."""
+        job = held.job
         spec = self._jobs.get(job.job)
         if spec is None:
             raise LookupError(
                 f"no job {job.job!r} is declared in this service; deploy the version that has it, or discard the job"
             )
         arguments = spec.arguments.decode(job.arguments)
-        if spec.timeout is None:
-            await spec.function(**arguments)
-            return
-        try:
-            async with asyncio.timeout(spec.timeout.total_seconds()) as scope:
-                await spec.function(**arguments)
-        except TimeoutError as error:
-            if scope.expired():
-                raise TimeoutError(f"the attempt took longer than its timeout of {spec.timeout}") from error
-            raise
+        if spec.timeout is not None:
+            held.timer = self._loop.call_later(spec.timeout.total_seconds(), self._cancel, held, "timeout")
+        return await self._runners[spec.runs].run(spec, current, arguments)
 
     def _unsuccessful(self, held: Held, error: BaseException) -> Outcome | None:
         """Return what becomes of an attempt that raised. One cut short did not fail, whatever it made of that."""
@@ -274,6 +341,10 @@ class Worker:
             case "lease lost":
                 self._fenced(job, "it was cancelled when its lease was found lost")
                 return None
+            case "timeout":
+                late = TimeoutError(f"the attempt took longer than its timeout of {self._jobs[job.job].timeout}")
+                late.__cause__ = error
+                error = late
         return self._failed(job, failure_of(error))
 
     def _failed(self, job: ClaimedJob, failure: Failure) -> Outcome:
@@ -362,7 +433,7 @@ class Worker:
                 continue
             if id not in lost:
                 held.renewed_at = asked_at
-            elif not held.finished:
+            elif not held.finished and not (held.current is not None and held.current.finished):
                 # One that finished meanwhile is the report's to judge.
                 self._drop(held)
 
@@ -377,12 +448,29 @@ class Worker:
     def _cancel(self, held: Held, cut: Cut) -> None:
         if held.task is not None and held.cut is None:
             held.cut = cut
+            if held.timer is not None:
+                held.timer.cancel()
+            held.timer = self._loop.call_later(_AFTER_CANCEL, self._give_up, held)
             held.task.cancel()
 
-    def _consumes(self) -> bool:
-        """Whether every queue was lately claimed from, or has all its slots at work; one that retires need not."""
+    @property
+    def consumes(self) -> bool:
+        """Whether every queue was lately claimed from, or has all its slots at work; one that retires need not.
+
+        A slot whose job does not end is not at work.
+        """
         oldest = self._clock() - 3 * max(self._poll, 1.0)
-        return self._retiring or all(lane.claimed_at >= oldest or lane.free == 0 for lane in self._lanes.values())
+        return self._retiring or all(
+            (lane.claimed_at >= oldest or lane.free == 0) and lane.stuck_since is None for lane in self._lanes.values()
+        )
+
+    def _despair(self) -> None:
+        """End the worker when all slots of a queue have long been stuck: another process begins with free ones."""
+        oldest = self._clock() - _STUCK_AT_MOST
+        for lane in self._lanes.values():
+            if lane.stuck_since is not None and lane.stuck_since <= oldest and not self._hopeless.is_set():
+                log.critical("all slots of a queue are stuck; the worker ends", worker=self.name, queue=lane.queue.name)
+                self._hopeless.set()
 
     async def _tend(self) -> None:
         """Do for all queues what no single job asks for, at a tenth of the time at most: dead rows make it slow."""
@@ -402,7 +490,8 @@ class Worker:
                 ended = self._clock()
                 rescue_at = ended + max(every, (ended - began) * _IDLE_PER_BUSY)
             self._return_stale()
-            if self._consumes():
+            self._despair()
+            if self.consumes:
                 self._record.alive(self._wall_clock())
             await asyncio.sleep(min(pause, _LONGEST_REST))
 
@@ -472,7 +561,9 @@ class Worker:
         if self._attempts:
             _, stubborn = await asyncio.wait(list(self._attempts), timeout=min(_AFTER_CANCEL, tail / 3))
             if stubborn:
-                log.error("jobs ignored their cancellation; their leases run out", jobs=len(stubborn))
+                log.error("jobs ignored their cancellation; they are returned while they run", jobs=len(stubborn))
+            for held in tuple(self._attempts.values()):
+                self._give_up(held)
         while any(held.finished for held in self._held.values()):
             if self._clock() >= began + grace + tail:
                 log.error("outcomes could not be reported in time; the leases of their jobs run out")
@@ -494,6 +585,10 @@ class Worker:
                 log.warning(f"cannot {what}", reason=str(error), again_in=round(pause, 2))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _naming(job: ClaimedJob) -> dict[str, object]:
+    return {"queue": job.queue, "job": job.job, "job_id": job.id, "attempt": job.attempt}
 
 
 _RESULTS: dict[type[Outcome], Result] = {Done: "succeeded", Retry: "retried", Bury: "dead", Release: "released"}

@@ -62,6 +62,14 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
     root.setLevel(_LEVELS[level])
 
 
+def current() -> tuple[Format, Level]:
+    """Return how lines are written now, for another process to write them alike."""
+    level = logging.getLogger().level
+    is_json = structlog.is_configured() and structlog.get_config()["processors"][-1] is _json
+    known: Level = next((name for name, number in _LEVELS.items() if number >= level), "critical")
+    return "json" if is_json else "console", known
+
+
 def _processors(*, console: bool, colors: bool) -> tuple[list[Processor], list[Processor]]:
     """Return what completes an event, and what turns it into a line."""
     completing: list[Processor] = [

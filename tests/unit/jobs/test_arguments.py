@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -102,7 +103,8 @@ def test_arguments_that_no_longer_fit_say_so(kept: bytes) -> None:
 
 
 def test_functions_that_cannot_be_jobs_are_refused() -> None:
-    def plain(x: int) -> None: ...
+    async def generator(x: int) -> AsyncIterator[int]:
+        yield x
 
     async def spread(*urls: str) -> None: ...
 
@@ -113,7 +115,7 @@ def test_functions_that_cannot_be_jobs_are_refused() -> None:
     async def unknown(x: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     for function, reason in (
-        (plain, "not an async function"),
+        (generator, "is a generator"),
         (spread, "name each parameter"),
         (open_ended, "name each parameter"),
         (positional, "name each parameter"),
