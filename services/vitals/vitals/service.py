@@ -9,9 +9,9 @@ service = Service("vitals", version="1.0.0", owner="health", app="vitals.app:app
 # What it needs.
 database = service.database(migrations="migrations")
 ingestion = service.queue(
-    "ingestion", attempts=5, lease=seconds(15), workers=(1, 4), concurrency=4, target_latency=seconds(5)
+    "ingestion", attempts=5, lease=seconds(15), workers=(1, 2), concurrency=4, target_latency=seconds(5)
 )
-confidence = service.queue("confidence", attempts=5, lease=seconds(30), workers=(1, 4), target_latency=seconds(30))
+confidence = service.queue("confidence", attempts=5, lease=seconds(30), workers=(1, 2), concurrency=4, target_latency=seconds(60))
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(1), workers=(1, 1), target_latency=minutes(5))
 
 # What it measures.

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from roadworthy import minutes, seconds
+from roadworthy import current_job, minutes, seconds
 from vitals.confidence.calculate import QUERIES, calculate
 from vitals.service import confidence, database, mean_confidence, upkeep
 
 
-@confidence.job(timeout=seconds(30))
-async def calculate_confidence(user_id: int) -> None:
-    """Calculate a user's confidences; enqueued when the user becomes stale, so there is one for a burst of events."""
-    await calculate(database, [user_id])
+@confidence.job(timeout=seconds(60))
+async def calculate_confidences(users: list[int]) -> None:
+    """Calculate the confidences of users; once that failed, each goes on alone, so that one harms no other.
+
+    Enqueued when they become stale, so there is one calculation for a burst of a user's events.
+    """
+    job = current_job()
+    if job is not None and job.attempt > 1 and len(users) > 1:
+        await calculate_confidences.enqueue_many({"users": [user]} for user in users)
+        return
+    await calculate(database, users)
 
 
 @upkeep.job(every=minutes(1), timeout=minutes(1))

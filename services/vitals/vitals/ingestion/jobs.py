@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from roadworthy import current_job, days, minutes, seconds
-from vitals.confidence.jobs import calculate_confidence
+from vitals.confidence.jobs import calculate_confidences
 from vitals.ingestion import apply as applying
 from vitals.ingestion.apply import QUERIES, UNFINISHED, Applied
 from vitals.service import (
@@ -25,7 +25,7 @@ from vitals.webhooks import events as stored
 from vitals.webhooks.envelope import PayloadRefused
 
 KEPT_EVENTS = days(90)
-_SETTLES = seconds(5)
+_SETTLES = seconds(15)
 
 
 @ingestion.job(timeout=seconds(60))
@@ -61,7 +61,8 @@ async def normalise_event(event: int) -> None:
 
 async def follow_up(applied: Applied) -> None:
     """Have the confidences calculated that events made stale, once for all that comes in the next seconds."""
-    await calculate_confidence.with_options(delay=_SETTLES).enqueue_many({"user_id": user} for user in applied.stale)
+    if applied.stale:
+        await calculate_confidences.with_options(delay=_SETTLES).enqueue(users=list(applied.stale))
 
 
 def count(applied: Applied) -> None:

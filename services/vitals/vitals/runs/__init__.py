@@ -1,0 +1,1 @@
+"""Work over everything that is kept, in chunks whose progress can be watched."""
