@@ -296,6 +296,16 @@ class Service:
         """Whether the process that serves requests is on its way out, so that a long stream should end itself."""
         return bool(getattr(self.installed_app, "draining", False))
 
+    async def health(self) -> Mapping[str, Any]:
+        """Return what `/health` tells on the operations port of this process, for a page of an operator's.
+
+        Raises NotRunning in a process that serves no application.
+        """
+        if self.installed_app is None or self._binding is None:
+            raise NotRunning("the health report")
+        report: Mapping[str, Any] = await getattr(self.installed_app, "health").report()  # noqa: B009 (the HTTP stack's, which this module does not import)
+        return report
+
     def binding(self, handle: str) -> Binding:
         """Return what the handles are bound to, or raise `NotRunning` naming `handle`."""
         if self._binding is None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from roadworthy import DeclarationError, Service
+from roadworthy import DeclarationError, NotRunning, Service
 from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
@@ -132,3 +132,18 @@ async def test_a_service_adds_checks_of_its_own(serve: Any) -> None:
 def test_a_check_cannot_take_the_name_of_one_that_is_there_anyway() -> None:
     with pytest.raises(DeclarationError, match="check 'queues' comes with every service"):
         Service("tested").check("queues")
+
+
+async def test_a_service_can_show_its_own_health(serve: Any) -> None:
+    service = Service("tested")
+
+    @service.check("stock")
+    async def stock() -> list[Reading]:
+        return [Reading("stock:soldOut", "warn", 30, "products")]
+
+    with pytest.raises(NotRunning, match="the health report"):
+        await service.health()
+    async with serve(FastAPI(), service) as running:
+        service.installed_app = running.stack
+        report = await service.health()
+    assert (report["status"], report["checks"]["stock:soldOut"][0]["observedValue"]) == ("warn", 30)
