@@ -11,11 +11,13 @@
     ├── MigrationError          a migration is missing, changed or failed; nothing of it was kept
     ├── TransactionEnded        a transaction's connection was used after it was over
     ├── InvalidArguments        a job was enqueued with arguments that its function does not take
+    ├── UniqueKeyTaken          a workflow has a job whose unique key another job has
     ├── LeaseLost               a job's effect was refused: the job is no longer this attempt's
     ├── JobProcessDied          the process that ran a job was killed, or ended by itself
     ├── WorkerStuck             no slot of a queue came free: its jobs do not end when they are cancelled
     ├── WrongThread             from_thread() was called where there is no event loop to wait for
     ├── JobNotFound             no job, or no dead job, has that id
+    ├── UniqueKeyTaken          a member of a workflow has a unique key that another job has
     └── InvalidFilter           a filter of dead jobs cannot be read, or matches another number than was confirmed
 
 Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
@@ -98,6 +100,10 @@ class WrongThread(RoadworthyError, RuntimeError):
 
 class JobNotFound(RoadworthyError, LookupError):
     """No job, or no dead job, has that id."""
+
+
+class UniqueKeyTaken(RoadworthyError):
+    """A member of a workflow has a unique key that another job has; nothing was added."""
 
 
 class InvalidFilter(RoadworthyError, ValueError):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roadworthy.errors import InvalidFilter
-from roadworthy.jobs.dead_letters import AuditEntry, DeadFilter, carry_out, finish, named
+from roadworthy.jobs.dead_letters import EVERYTHING, AuditEntry, DeadFilter, DeadLetters, carry_out, finish, named
 from roadworthy.jobs.engine import Bury, Failure, NewJob, Retry
 from roadworthy.runtime.scratch import ScratchServer
 
@@ -34,6 +34,10 @@ async def backend(server: ScratchServer | None) -> AsyncIterator[Backend]:
         return
     async with server.database() as dsn, postgres_backend(dsn) as opened:
         yield opened
+
+
+async def dead(letters: DeadLetters, filter: DeadFilter = EVERYTHING, **page: int) -> list[int]:
+    return [record.id for record in await letters.jobs(filter, **page)]
 
 
 async def died(backend: Backend, jobs: Sequence[NewJob], failure: Failure = FAILURE) -> list[int]:
@@ -99,10 +103,10 @@ async def test_a_filter_takes_what_all_of_it_applies_to(backend: Backend) -> Non
         (DeadFilter(arguments={}), [a, b, c]),
         (DeadFilter(ids=(c, a, c, 10**9)), [a, c]),
     ):
-        assert await backend.engine.dead_letters.ids(filter) == sorted(found, reverse=True), filter
+        assert await dead(backend.engine.dead_letters, filter) == sorted(found, reverse=True), filter
         assert await count(backend, filter) == len(found), filter
-    assert await backend.engine.dead_letters.ids(limit=2) == [c, b]
-    assert await backend.engine.dead_letters.ids(before=b) == [a]
+    assert await dead(backend.engine.dead_letters, limit=2) == [c, b]
+    assert await dead(backend.engine.dead_letters, before=b) == [a]
     assert await count(backend, DeadFilter(at_most=2)) == 2
 
 
@@ -135,7 +139,7 @@ async def test_only_what_was_confirmed_is_retried_and_only_once(backend: Backend
     assert await backend.engine.dead_letters.proceed(state.id) == state
     waiting = [record.id for record in await backend.engine.operations.jobs(state="ready")]
     assert sorted(waiting) == ids[2:]
-    assert sorted(await backend.engine.dead_letters.ids()) == [*ids[:2], late]
+    assert sorted(await dead(backend.engine.dead_letters)) == [*ids[:2], late]
 
 
 async def test_what_was_interrupted_goes_on_where_it_was(backend: Backend) -> None:
@@ -151,7 +155,7 @@ async def test_what_was_interrupted_goes_on_where_it_was(backend: Backend) -> No
     again = await carry_out(letters, "retry", filter, who="bob", progress=lambda entry: seen.append(entry.changed))
     assert (again.id, again.who, again.changed) == (state.id, "ann", 4)
     assert seen == [4]
-    assert len(await letters.ids()) == 3
+    assert len(await dead(letters)) == 3
     assert await letters.unfinished("retry", filter) is None
     # Nothing is left of that one, so the next takes those that died again.
     assert (await carry_out(letters, "retry", filter, who="bob")).changed == 3
@@ -175,7 +179,7 @@ async def test_at_most_takes_those_that_died_first(backend: Backend) -> None:
     # One of them is gone, and no other takes its place.
     state = await finish(backend.engine.dead_letters, state)
     assert (state.asked, state.changed) == (2, 1)
-    assert sorted(await backend.engine.dead_letters.ids()) == ids[2:]
+    assert sorted(await dead(backend.engine.dead_letters)) == ids[2:]
 
 
 async def test_a_job_whose_key_was_taken_is_counted_and_stays_dead(backend: Backend) -> None:
@@ -183,7 +187,7 @@ async def test_a_job_whose_key_was_taken_is_counted_and_stays_dead(backend: Back
     await backend.engine.enqueue([new_job(3, key="a")])
     entry = await carry_out(backend.engine.dead_letters, "retry", DeadFilter(), who="ann")
     assert (entry.asked, entry.changed, entry.conflicts) == (2, 1, 1)
-    assert await backend.engine.dead_letters.ids() == ids[:1]
+    assert await dead(backend.engine.dead_letters) == ids[:1]
 
 
 async def test_of_two_dead_jobs_with_one_key_the_first_gets_it(backend: Backend) -> None:
@@ -192,7 +196,7 @@ async def test_of_two_dead_jobs_with_one_key_the_first_gets_it(backend: Backend)
     entry = await carry_out(backend.engine.dead_letters, "retry", DeadFilter(), who="ann")
     assert (entry.changed, entry.conflicts) == (1, 1)
     assert [record.id for record in await backend.engine.operations.jobs(state="ready")] == first
-    assert await backend.engine.dead_letters.ids() == second
+    assert await dead(backend.engine.dead_letters) == second
 
 
 async def test_a_rate_spreads_when_they_run(backend: Backend) -> None:
@@ -215,7 +219,7 @@ async def test_another_count_than_expected_changes_nothing(backend: Backend) -> 
     ids = await died(backend, [new_job(1)])
     with pytest.raises(InvalidFilter, match="1 dead jobs match, not 2"):
         await carry_out(backend.engine.dead_letters, "discard", DeadFilter(), who="ann", expected=2)
-    assert await backend.engine.dead_letters.ids() == ids
+    assert await dead(backend.engine.dead_letters) == ids
     assert (await carry_out(backend.engine.dead_letters, "discard", DeadFilter(), who="ann", expected=1)).changed == 1
     assert await backend.engine.operations.find(ids[0]) is None
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from roadworthy.errors import InvalidFilter
+from roadworthy.jobs.operations import JobRecord
 
 Action = Literal["retry", "discard"]
 
@@ -129,8 +130,10 @@ class DeadLetters(Protocol):
     async def groups(self, filter: DeadFilter = EVERYTHING) -> list[DeadGroup]:
         """What died, by queue, job and error class, the most frequent first."""
 
-    async def ids(self, filter: DeadFilter = EVERYTHING, *, limit: int = 50, before: int | None = None) -> list[int]:
-        """The ids of dead jobs, latest enqueued first; `before` is the last of the page before."""
+    async def jobs(
+        self, filter: DeadFilter = EVERYTHING, *, limit: int = 50, before: int | None = None
+    ) -> list[JobRecord]:
+        """Dead jobs, latest enqueued first; `before` is the last id of the page before."""
 
     async def choose(self, filter: DeadFilter = EVERYTHING) -> DeadSelection:
         """Settle the set that a later operation touches: what dies after this is not in it."""

@@ -33,10 +33,13 @@ LIMIT $2
 SELECT queue, job, error_class, count, first_died_at, last_died_at, example, message
 FROM roadworthy.dead_groups($1::jsonb)
 
--- name: dead_ids
-SELECT id
+-- name: dead_jobs
+SELECT
+    dead.id, 3 AS state, dead.queue, dead.job, dead.arguments::text AS arguments, dead.attempt, dead.attempts,
+    dead.priority, dead.unique_key, dead.enqueued_at, dead.died_at AS run_at, dead.worker, dead.error_class,
+    dead.message, dead.traceback, dead.failures::text AS failures, dead.options::text AS options,
+    dead.progress::text AS progress, NULL::timestamptz AS cancel_requested_at, NULL::text AS result
 FROM roadworthy.dead_jobs AS dead
 WHERE dead.id < $2 AND roadworthy.dead_matches(dead, $1::jsonb, statement_timestamp())
-    AND (NOT $1::jsonb ? 'ids' OR dead.id = ANY (roadworthy.dead_ids($1::jsonb)))
 ORDER BY dead.id DESC
 LIMIT $3

@@ -19,7 +19,9 @@ from roadworthy.jobs.dead_letters import (
     DeadGroup,
     DeadSelection,
 )
+from roadworthy.jobs.memory_operations import record_of
 from roadworthy.jobs.memory_store import Kept, Store
+from roadworthy.jobs.operations import JobRecord
 
 
 @dataclass(slots=True)
@@ -54,12 +56,13 @@ class MemoryDeadLetters:
             )
         return sorted(groups, key=lambda group: (-group.count, group.queue, group.job, group.error_class))
 
-    async def ids(self, filter: DeadFilter = EVERYTHING, *, limit: int = 50, before: int | None = None) -> list[int]:
-        """Return the ids of dead jobs; see `DeadLetters.ids`."""
-        found = [
-            kept.id for kept in self._matching(replace(filter, at_most=None)) if before is None or kept.id < before
-        ]
-        return sorted(found, reverse=True)[: min(limit, filter.at_most or limit)]
+    async def jobs(
+        self, filter: DeadFilter = EVERYTHING, *, limit: int = 50, before: int | None = None
+    ) -> list[JobRecord]:
+        """Return dead jobs; see `DeadLetters.jobs`."""
+        found = [kept for kept in self._matching(replace(filter, at_most=None)) if before is None or kept.id < before]
+        found.sort(key=lambda kept: kept.id, reverse=True)
+        return [record_of(kept) for kept in found[: min(limit, filter.at_most or limit)]]
 
     async def choose(self, filter: DeadFilter = EVERYTHING) -> DeadSelection:
         """Settle a set; see `DeadLetters.choose`."""

@@ -17,6 +17,8 @@ from roadworthy.jobs.dead_letters import (
     DeadGroup,
     DeadSelection,
 )
+from roadworthy.jobs.operations import JobRecord
+from roadworthy.jobs.postgres_operations import record_of
 
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
@@ -36,13 +38,15 @@ class PostgresDeadLetters:
         async with _reading(filter):
             return [DeadGroup(*row) for row in await self._pool.fetch(self._sql["dead_groups"], filter.document)]
 
-    async def ids(self, filter: DeadFilter = EVERYTHING, *, limit: int = 50, before: int | None = None) -> list[int]:
-        """Return the ids of dead jobs; see `DeadLetters.ids`."""
+    async def jobs(
+        self, filter: DeadFilter = EVERYTHING, *, limit: int = 50, before: int | None = None
+    ) -> list[JobRecord]:
+        """Return dead jobs; see `DeadLetters.jobs`."""
         beginning = _NEWEST if before is None else before
         most = min(limit, filter.at_most or limit)
         async with _reading(filter):
-            rows = await self._pool.fetch(self._sql["dead_ids"], filter.document, beginning, most)
-        return [row[0] for row in rows]
+            rows = await self._pool.fetch(self._sql["dead_jobs"], filter.document, beginning, most)
+        return [record_of(row) for row in rows]
 
     async def choose(self, filter: DeadFilter = EVERYTHING) -> DeadSelection:
         """Settle a set; see `DeadLetters.choose`."""
