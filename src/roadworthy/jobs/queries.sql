@@ -33,14 +33,17 @@ ON CONFLICT (job, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
 RETURNING id, job, unique_key
 
 -- name: claim_jobs
--- An array, because the planner may run a subquery once per row, and its limit with it.
+-- An array, because the planner may run a subquery once per row, and its limit with it. Nothing is claimed from a queue of
+-- which any kind is paused: claim_limited_jobs claims around those.
 UPDATE roadworthy.jobs AS job
 SET state = 2, lease = job.lease + 1, attempt = job.attempt + 1, worker = $4,
-    lease_expires_at = clock_timestamp() + $3::interval
+    lease_expires_at = clock_timestamp() + $3::interval,
+    unique_key = CASE WHEN job.options ->> 'unique_while' = 'waiting' THEN NULL ELSE job.unique_key END
 WHERE job.id = ANY (ARRAY(
     SELECT ready.id
     FROM roadworthy.jobs AS ready
     WHERE ready.queue = $1 AND ready.state = 1
+        AND NOT EXISTS (SELECT FROM roadworthy.job_pauses WHERE queue = $1)
     ORDER BY ready.priority, ready.run_at, ready.id
     LIMIT $2
     FOR UPDATE SKIP LOCKED
@@ -53,7 +56,8 @@ RETURNING
 -- As claim_jobs, from stretches of the queue: each begins after a place and ends before a priority.
 UPDATE roadworthy.jobs AS job
 SET state = 2, lease = job.lease + 1, attempt = job.attempt + 1, worker = $4,
-    lease_expires_at = clock_timestamp() + $3::interval
+    lease_expires_at = clock_timestamp() + $3::interval,
+    unique_key = CASE WHEN job.options ->> 'unique_while' = 'waiting' THEN NULL ELSE job.unique_key END
 WHERE job.id = ANY (ARRAY(
     SELECT found.id
     FROM unnest($5::int[], $6::timestamptz[], $7::bigint[], $8::int[]) AS span (priority, run_at, id, below)
@@ -67,6 +71,7 @@ WHERE job.id = ANY (ARRAY(
         LIMIT $2
         FOR UPDATE SKIP LOCKED
     ) AS found
+    WHERE NOT EXISTS (SELECT FROM roadworthy.job_pauses WHERE queue = $1)
     LIMIT $2
 ))
 RETURNING
@@ -78,36 +83,42 @@ WITH done AS (
     DELETE FROM roadworthy.jobs AS job
     USING unnest($1::bigint[], $2::bigint[]) AS outcome (id, lease)
     WHERE job.id = outcome.id AND job.lease = outcome.lease
-    RETURNING job.id, job.attempt
+    RETURNING job.id, job.attempt, job.holds
 ), forgotten AS (
     DELETE FROM roadworthy.job_failures WHERE job_id = ANY (ARRAY(SELECT id FROM done WHERE attempt > 1))
 )
-SELECT array_agg(id) FROM done
+SELECT array_agg(id),
+    CASE WHEN count(holds) > 0 THEN roadworthy.free_slots(jsonb_agg(holds) FILTER (WHERE holds IS NOT NULL)) END
+FROM done
 
 -- name: complete_released
 WITH released AS (
     UPDATE roadworthy.jobs AS job
-    SET state = 1, lease = job.lease + 1, attempt = job.attempt - 1, lease_expires_at = NULL
+    SET state = 1, lease = job.lease + 1, attempt = job.attempt - 1, lease_expires_at = NULL, holds = NULL
     FROM unnest($1::bigint[], $2::bigint[]) AS outcome (id, lease)
     WHERE job.id = outcome.id AND job.lease = outcome.lease
-    RETURNING job.id, job.queue
+    RETURNING job.id, job.queue, old.holds
 )
-SELECT array_agg(id), array_agg(DISTINCT queue) FROM released
+SELECT array_agg(id), array_agg(DISTINCT queue) ||
+    CASE WHEN count(holds) > 0 THEN roadworthy.free_slots(jsonb_agg(holds) FILTER (WHERE holds IS NOT NULL)) END
+FROM released
 
 -- name: complete_retried
 WITH retried AS (
     UPDATE roadworthy.jobs AS job
     SET state = CASE WHEN outcome.delay > interval '0' THEN 0 ELSE 1 END, lease = job.lease + 1,
-        run_at = clock_timestamp() + outcome.delay, lease_expires_at = NULL
+        run_at = clock_timestamp() + outcome.delay, lease_expires_at = NULL, holds = NULL
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::interval[])
         AS outcome (id, lease, error_class, message, traceback, delay)
     WHERE job.id = outcome.id AND job.lease = outcome.lease
-    RETURNING job.id, job.queue, job.attempt, job.worker, outcome.lease, error_class, message, traceback
+    RETURNING job.id, job.queue, job.attempt, job.worker, outcome.lease, error_class, message, traceback, old.holds
 ), kept AS (
     INSERT INTO roadworthy.job_failures (job_id, attempt, lease, at, worker, error_class, message, traceback)
     SELECT id, attempt, lease, clock_timestamp(), worker, error_class, message, traceback FROM retried
 )
-SELECT array_agg(id), array_agg(DISTINCT queue) FROM retried
+SELECT array_agg(id), array_agg(DISTINCT queue) ||
+    CASE WHEN count(holds) > 0 THEN roadworthy.free_slots(jsonb_agg(holds) FILTER (WHERE holds IS NOT NULL)) END
+FROM retried
 
 -- name: complete_buried
 WITH buried AS (
@@ -128,8 +139,28 @@ WITH buried AS (
         coalesce((SELECT jsonb_agg(to_jsonb(earlier) - '{job_id,lease}'::text[] ORDER BY lease)
                   FROM earlier WHERE job_id = buried.id), '[]')
     FROM buried
+), removed AS (
+    DELETE FROM roadworthy.job_edges
+    WHERE NOT met AND NOT on_success AND predecessor = ANY (ARRAY(SELECT id FROM buried WHERE leads))
+    RETURNING successor
+), waiting AS (
+    SELECT successor AS id, count(*)::int AS met FROM removed GROUP BY successor ORDER BY successor
+), released AS (
+    UPDATE roadworthy.jobs AS job
+    SET waits_for = job.waits_for - waiting.met,
+        state = CASE WHEN job.waits_for > waiting.met THEN 5 WHEN job.run_at > clock_timestamp() THEN 0 ELSE 1 END,
+        run_at = CASE WHEN job.waits_for > waiting.met THEN job.run_at ELSE greatest(job.run_at, clock_timestamp()) END
+    FROM waiting
+    WHERE job.id = waiting.id AND job.state = 5
+    RETURNING job.queue, job.state
 )
-SELECT array_agg(id) FROM buried
+SELECT array_agg(id), (SELECT array_agg(DISTINCT queue) FROM released WHERE state = 1) ||
+    CASE WHEN count(holds) > 0 THEN roadworthy.free_slots(jsonb_agg(holds) FILTER (WHERE holds IS NOT NULL)) END
+FROM buried
+
+-- name: fence_job
+-- Whoever would end this holding waits for the caller's transaction.
+SELECT true FROM roadworthy.jobs WHERE id = $1 AND lease = $2 AND state = 2 FOR UPDATE
 
 -- name: extend_leases
 WITH held AS (
@@ -155,16 +186,21 @@ WITH promoted AS (
     ))
     RETURNING job.queue
 )
-SELECT count(*), array_agg(DISTINCT queue) FROM promoted
+SELECT count(*), array_agg(DISTINCT queue) || roadworthy.open_limits($1::integer) FROM promoted
 
 -- name: next_due
 -- An hour at most: the distance of a time at the end of the calendar is more than a client can hold.
-SELECT least(run_at, clock_timestamp() + interval '1 hour') - clock_timestamp()
-FROM roadworthy.jobs WHERE state = 0 ORDER BY run_at LIMIT 1
+SELECT least(min(next.at), clock_timestamp() + interval '1 hour') - clock_timestamp()
+FROM (
+    (SELECT run_at AS at FROM roadworthy.jobs WHERE state = 0 ORDER BY run_at LIMIT 1)
+    UNION ALL
+    (SELECT opens_at FROM roadworthy.job_limits WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1)
+) AS next
+HAVING count(*) > 0
 
 -- name: rescue_jobs
 WITH expired AS MATERIALIZED (
-    SELECT job.id, job.attempt >= job.attempts AS last, job.lease, job.lease_expires_at
+    SELECT job.id, job.attempt >= job.attempts AS last, job.lease, job.lease_expires_at, job.holds
     FROM roadworthy.jobs AS job
     WHERE job.state = 2 AND job.lease_expires_at < clock_timestamp()
     ORDER BY job.id
@@ -172,7 +208,7 @@ WITH expired AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), rescued AS (
     UPDATE roadworthy.jobs AS job
-    SET state = 1, lease = job.lease + 1, run_at = clock_timestamp(), lease_expires_at = NULL
+    SET state = 1, lease = job.lease + 1, run_at = clock_timestamp(), lease_expires_at = NULL, holds = NULL
     WHERE job.id = ANY (ARRAY(SELECT id FROM expired WHERE NOT last))
     RETURNING job.id, job.queue, job.job, job.attempt, job.worker, job.lease - 1 AS lease
 ), kept AS (
@@ -194,10 +230,27 @@ WITH expired AS MATERIALIZED (
         coalesce((SELECT jsonb_agg(to_jsonb(earlier) - '{job_id,lease}'::text[] ORDER BY lease)
                   FROM earlier WHERE job_id = buried.id), '[]')
     FROM buried
+), removed AS (
+    DELETE FROM roadworthy.job_edges
+    WHERE NOT met AND NOT on_success AND predecessor = ANY (ARRAY(SELECT id FROM buried WHERE leads))
+    RETURNING successor
+), waiting AS (
+    SELECT successor AS id, count(*)::int AS met FROM removed GROUP BY successor ORDER BY successor
+), released AS (
+    UPDATE roadworthy.jobs AS job
+    SET waits_for = job.waits_for - waiting.met,
+        state = CASE WHEN job.waits_for > waiting.met THEN 5 WHEN job.run_at > clock_timestamp() THEN 0 ELSE 1 END,
+        run_at = CASE WHEN job.waits_for > waiting.met THEN job.run_at ELSE greatest(job.run_at, clock_timestamp()) END
+    FROM waiting
+    WHERE job.id = waiting.id AND job.state = 5
+    RETURNING job.queue, job.state
+), freed AS MATERIALIZED (
+    SELECT CASE WHEN count(holds) > 0 THEN roadworthy.free_slots(jsonb_agg(holds) FILTER (WHERE holds IS NOT NULL)) END
+    FROM expired
 )
-SELECT id, queue, job, attempt, worker, false AS buried FROM rescued
+SELECT id, queue, job, attempt, worker, false AS buried FROM freed CROSS JOIN rescued
 UNION ALL
-SELECT id, queue, job, attempt, worker, true FROM buried
+SELECT id, queue, job, attempt, worker, true FROM freed CROSS JOIN buried
 
 -- name: note_schedule
 -- While a new version replaces an old one, both definitions are seen, and neither has replaced the other yet.
@@ -217,12 +270,18 @@ WITH noted AS (
 SELECT greatest(since, (SELECT max(fire_time) FROM roadworthy.job_fires WHERE schedule = $1)) FROM noted
 
 -- name: record_fire
--- Times only grow, so that a scheduler which slept cannot fire one whose row was forgotten meanwhile.
+-- Times only grow, so that a scheduler which slept cannot fire one whose row was forgotten meanwhile. One that stops
+-- before the commit would have the others wait for its row, so its transaction has a few seconds. (Before version 17,
+-- PostgreSQL can bound only the idling between two statements, which is not all of the waiting for a client.)
 INSERT INTO roadworthy.job_fires (schedule, fire_time)
 SELECT $1, $2
 WHERE NOT EXISTS (SELECT FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time > $2)
 ON CONFLICT DO NOTHING
-RETURNING true
+RETURNING CASE
+    WHEN current_setting('server_version_num')::int < 170000
+        THEN set_config('idle_in_transaction_session_timeout', '5s', true)
+    ELSE set_config('transaction_timeout', '5s', true)
+END
 
 -- name: forget_fires
 DELETE FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time < $2
