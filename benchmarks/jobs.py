@@ -19,12 +19,13 @@ from pathlib import Path
 
 from roadworthy.runtime.embedded import EmbeddedPostgres
 
-from .queues import environments, marks, servers
+from .queues import endurance, environments, marks, servers
 from .queues.environments import NotAvailable
 from .queues.passes import Pass, Samples, Size
-from .queues.processes import Launcher
-from .queues.registry import ENTRIES, Entry
+from .queues.processes import Launcher, Producer
+from .queues.registry import ENTRIES, OURS, Entry
 from .queues.servers import Database, Redis
+from .queues.summary import beside_the_best, where_it_goes
 from .report import Better, Report
 
 _MEASURES: dict[str, tuple[str, Better]] = {
@@ -43,11 +44,23 @@ _MEASURES: dict[str, tuple[str, Better]] = {
     "WAL per job": ("bytes", "less"),
     "commits per 1,000 jobs": ("commits", "less"),
 }
+_ENDURANCE: dict[str, tuple[str, Better]] = {
+    "processed, first of ten rounds": ("jobs/s", "more"),
+    "processed, slowest of ten rounds": ("jobs/s", "more"),
+    "processed, last of ten rounds": ("jobs/s", "more"),
+    "last round to the first": ("times", "more"),
+    "processed, before a transaction stays open": ("jobs/s", "more"),
+    "processed, transaction open": ("jobs/s", "more"),
+    "transaction open to before": ("times", "more"),
+    "pickup at 2,000/s, transaction open, p50": ("ms", "less"),
+    "pickup at 2,000/s, transaction open, p99": ("ms", "less"),
+}
 _MILLION = 1_000_000
 _WAITING = ", 1 M waiting"
 _LONGEST_FILL = 90.0
+_HELD_QUICK = 4.0
 _OTHER_QUEUE = "other"
-_QUICK = Size(singles=200, pickups=20, load=1.0)
+_QUICK = Size(singles=200, pickups=16, load=0.7)
 _FULL = Size(singles=500, pickups=50, load=2.0)
 
 
@@ -74,11 +87,44 @@ class Run:
             except NotAvailable as error:
                 self.leave_out(name, str(error))
                 continue
-            for measure, (unit, better) in _MEASURES.items():
-                if measure in samples:
-                    full = measure + (_WAITING if waiting else "")
-                    self.report.add(full, name, samples[measure], unit=unit, better=better)
+            self._add(name, samples, _MEASURES, _WAITING if waiting else "")
             _say(f"{name}{_WAITING if waiting else ''}: {samples.get('processed', 0):,.0f} jobs/s")
+
+    async def endure(self, names: Iterable[str], *, rounds: int, held: float) -> None:
+        """Run `rounds` rounds of 100,000 jobs through one worker, and hold a transaction open for `held` seconds."""
+        for name in names:
+            if name in self._left_out or ENTRIES[name].server == "redis":
+                continue
+            async with endurance.busy_autovacuum(self.database):
+                if rounds:
+                    async with self._long_lived(name) as (one, producer, worker):
+                        samples, course = await endurance.rounds(one, producer, worker, self.database, rounds)
+                        self._add(name, samples, _ENDURANCE)
+                        self.notes.append(f"{name}, rounds of 100,000: {course}")
+                        _say(self.notes[-1])
+                if held:
+                    async with self._long_lived(name) as (one, producer, worker):
+                        samples = await endurance.held(one, producer, worker, self.database, held)
+                        self._add(name, samples | one.samples, _ENDURANCE)
+                        self.notes.append(f"{name}: the transaction was open for {held:.0f} s")
+                        _say(f"{name}, transaction open: {samples['transaction open to before']:.2f} of before")
+
+    @asynccontextmanager
+    async def _long_lived(self, name: str) -> AsyncIterator[tuple[Pass, Producer, int]]:
+        async with (
+            self.launcher(ENTRIES[name]) as (launcher, one),
+            launcher.producing() as producer,
+            launcher.working() as worker,
+        ):
+            if "enqueue_many" not in producer.offers:
+                raise NotAvailable("it has no bulk interface")
+            await one.warm_up(producer)
+            yield one, producer, worker.pid
+
+    def _add(self, name: str, samples: Samples, measures: dict[str, tuple[str, Better]], suffix: str = "") -> None:
+        for measure, (unit, better) in measures.items():
+            if measure in samples:
+                self.report.add(measure + suffix, name, samples[measure], unit=unit, better=better)
 
     def leave_out(self, name: str, why: str) -> None:
         """Measure a queue no more, and say so."""
@@ -177,6 +223,9 @@ async def run(directory: Path, options: argparse.Namespace) -> Run:
             await one.round(names, waiting=False)
         for _ in range(0 if quick else options.waiting):
             await one.round(names, waiting=True)
+        enduring = [name for name in names if name == OURS or (options.subject and not quick)]
+        held = (_HELD_QUICK if quick else 0) if options.held is None else options.held
+        await one.endure(enduring, rounds=options.ten_rounds and 10, held=held)
     return one
 
 
@@ -199,12 +248,18 @@ def main() -> None:
     parser.add_argument("--variants", action="store_true", help="also the settings that are not a queue's best here")
     parser.add_argument("--rounds", type=int, default=None, help="how often each queue is measured (default 3)")
     parser.add_argument("--waiting", type=int, default=2, help="how often with a million jobs waiting (default 2)")
+    parser.add_argument("--ten-rounds", action="store_true", help="also 10 rounds of 100,000 jobs through one worker")
+    parser.add_argument("--held", type=float, default=None, help="also hold a transaction open for so many seconds")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="roadworthy-bench-") as directory:
         # Root's server runs as another user, who has to get past this directory to its own.
         Path(directory).chmod(0o711)
         found = asyncio.run(run(Path(directory), options))
-    print(found.report.as_json() if options.json else "\n".join([found.report.as_table(), *found.notes]))
+    if options.json:
+        print(found.report.as_json())
+        return
+    rows = found.report.rows()
+    print(found.report.as_table(), "", *beside_the_best(rows), "", *where_it_goes(rows), "", *found.notes, sep="\n")
 
 
 if __name__ == "__main__":

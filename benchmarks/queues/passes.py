@@ -89,6 +89,12 @@ class Pass:
         await self._ran(self._seen + 1)
         self._seen += 1
 
+    async def finished(self, count: int) -> float:
+        """Wait until `count` more jobs ran; return how many ran in a second."""
+        await self._ran(self._seen + count)
+        began, ended = self._moments(count)
+        return (count - 1) / ((ended - began) / 1e9)
+
     async def pick_up(self, producer: Producer) -> None:
         """Time pickups by an idle worker, from the call that enqueues a job until it runs."""
         count = self.size.pickups
@@ -99,17 +105,18 @@ class Pass:
     async def load(self, producer: Producer, rate: float) -> None:
         """Time pickups at a common rate, where the queue can do twice that, and at half of its own `rate`."""
         if rate >= 2 * _COMMON_RATE:
-            await self._loaded(producer, _COMMON_RATE, f"pickup at {_COMMON_RATE:.0f}/s")
-        await self._loaded(producer, rate / 2, "pickup at half its rate")
+            await self.loaded(producer, _COMMON_RATE, f"pickup at {_COMMON_RATE:.0f}/s", self.size.load)
+        await self.loaded(producer, rate / 2, "pickup at half its rate", self.size.load)
 
-    async def _loaded(self, producer: Producer, rate: float, measure: str) -> None:
+    async def loaded(self, producer: Producer, rate: float, measure: str, seconds: float, last: float = 1.0) -> None:
+        """Time pickups under `rate` jobs a second; only the `last` part counts. Above 500/s jobs come in bulk."""
         bulk = rate > _COMMON_RATE and "enqueue_many" in producer.offers
         first = self.taken
-        answer = await producer.order("steadily", first=first, rate=rate, seconds=self.size.load, bulk=bulk)
+        answer = await producer.order("steadily", first=first, rate=rate, seconds=seconds, bulk=bulk)
         self.number(len(answer["at"]))
-        await self._timed(measure, first, answer["at"])
+        await self._timed(measure, first, answer["at"], last)
 
-    async def _timed(self, measure: str, first: int, at: list[int]) -> None:
+    async def _timed(self, measure: str, first: int, at: list[int], last: float = 1.0) -> None:
         seen = self._seen
         await self._ran(seen + len(at))
         ran: dict[int, int] = {}
@@ -118,6 +125,7 @@ class Pass:
             ran.setdefault(number, moment)
         self._seen = marks.count(self.launcher.marks)
         waits = [(ran[first + n] - moment) / 1e6 for n, moment in enumerate(at) if first + n in ran]
+        waits = waits[-max(int(len(waits) * last), 1) :]
         if len(waits) < 2:
             raise self.launcher.fail(f"{measure}: none of {len(at)} jobs ran")
         cuts = quantiles(waits, n=100, method="inclusive")

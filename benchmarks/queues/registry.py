@@ -27,12 +27,15 @@ class Entry:
 
 ENTRIES: dict[str, Entry] = {
     OURS: Entry("roadworthy_queue", "", "postgres", quick=True),
-    "pgqueuer: batch 10 (default)": Entry("pgqueuer_queue", "postgres", "postgres", settings={"batch": 10}),
     "pgqueuer: batch 100": Entry("pgqueuer_queue", "postgres", "postgres", settings={"batch": 100}, quick=True),
-    "awa: 100 workers": Entry("awa_queue", "postgres", "postgres", settings={"workers": 100}, quick=True),
-    "awa: 500 workers": Entry("awa_queue", "postgres", "postgres", settings={"workers": 500}),
-    "oban: limit 10": Entry("oban_queue", "oban", "postgres", settings={"limit": 10}),
+    "pgqueuer: batch 10 (default)": Entry(
+        "pgqueuer_queue", "postgres", "postgres", settings={"batch": 10}, variant=True
+    ),
+    "awa: 500 workers": Entry("awa_queue", "postgres", "postgres", settings={"workers": 500}, quick=True),
+    "awa: 100 workers": Entry("awa_queue", "postgres", "postgres", settings={"workers": 100}, variant=True),
+    "awa: 2,000 workers": Entry("awa_queue", "postgres", "postgres", settings={"workers": 2_000}, variant=True),
     "oban: limit 500": Entry("oban_queue", "oban", "postgres", settings={"limit": 500}),
+    "oban: limit 10 (default)": Entry("oban_queue", "oban", "postgres", settings={"limit": 10}, variant=True),
     "procrastinate: concurrency 20": Entry(
         "procrastinate_queue", "postgres", "postgres", jobs=2_000, settings={"concurrency": 20}
     ),
@@ -40,22 +43,25 @@ ENTRIES: dict[str, Entry] = {
         "saq_postgres_queue", "postgres", "postgres", jobs=2_500, settings={"concurrency": 10}
     ),
     "taskiq: Redis stream": Entry("taskiq_queue", "taskiq", "redis", settings={"stream": True}, quick=True),
-    "taskiq: Redis list": Entry("taskiq_queue", "taskiq", "redis", settings={"stream": False}),
+    "taskiq: Redis list": Entry("taskiq_queue", "taskiq", "redis", settings={"stream": False}, variant=True),
     "huey: 1 thread (default)": Entry("huey_queue", "redis", "redis", settings={"threads": 1}),
-    "huey: 8 threads": Entry("huey_queue", "redis", "redis", settings={"threads": 8}),
+    "huey: 8 threads": Entry("huey_queue", "redis", "redis", settings={"threads": 8}, variant=True),
     "saq (Redis): concurrency 10 (default)": Entry(
         "saq_redis_queue", "redis", "redis", jobs=6_000, settings={"concurrency": 10}
     ),
     "saq (Redis): concurrency 100": Entry(
-        "saq_redis_queue", "redis", "redis", jobs=6_000, settings={"concurrency": 100}
+        "saq_redis_queue", "redis", "redis", jobs=6_000, settings={"concurrency": 100}, variant=True
     ),
-    "dramatiq: 1 process, 8 threads": Entry("dramatiq_queue", "redis", "redis", jobs=5_000, settings={"threads": 8}),
-    "dramatiq: 1 process, 32 threads": Entry(
-        "dramatiq_queue", "redis", "redis", jobs=5_000, settings={"threads": 32}, variant=True
+    "dramatiq: 1 process, 32 threads": Entry("dramatiq_queue", "redis", "redis", jobs=6_000, settings={"threads": 32}),
+    "dramatiq: 1 process, 8 threads (default)": Entry(
+        "dramatiq_queue", "redis", "redis", jobs=5_000, settings={"threads": 8}, variant=True
     ),
     "celery: solo": Entry("celery_queue", "celery", "redis", jobs=4_000, settings={"pool": "solo", "slots": 1}),
+    "celery: 8 threads": Entry(
+        "celery_queue", "celery", "redis", jobs=4_000, settings={"pool": "threads", "slots": 8}, variant=True
+    ),
     "celery: prefork, 2 processes": Entry(
-        "celery_queue", "celery", "redis", jobs=4_000, settings={"pool": "prefork", "slots": 2}
+        "celery_queue", "celery", "redis", jobs=4_000, settings={"pool": "prefork", "slots": 2}, variant=True
     ),
     "arq: 100 jobs, polls each 10 ms": Entry(
         "arq_queue", "arq", "redis", jobs=3_000, settings={"jobs": 100, "poll": 0.01}
@@ -68,3 +74,8 @@ ENTRIES: dict[str, Entry] = {
         "bare_redis", "redis", "redis", jobs=50_000, settings={"batch": 100}, quick=True
     ),
 }
+
+
+def is_peer(name: str) -> bool:
+    """Whether a row is another's queue, not ours and not a limit."""
+    return name != OURS and not name.startswith("limit")

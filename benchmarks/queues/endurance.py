@@ -1,0 +1,71 @@
+"""What shows only after a while: ten rounds through one worker, and a transaction that stays open."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from roadworthy.database import driver
+
+from .passes import Pass, Samples
+from .processes import Producer
+from .servers import Database
+
+_ROUND = 100_000
+_HELD_RATE = 2_000.0
+_AUTOVACUUMS = "SELECT sum(autovacuum_count) FROM pg_stat_user_tables"
+
+
+@asynccontextmanager
+async def busy_autovacuum(database: Database) -> AsyncIterator[None]:
+    """Have autovacuum look every 3 s, so that a minute shows what else takes hours."""
+    await database.run("postgres", "ALTER SYSTEM SET autovacuum_naptime = '3s'")
+    await database.run("postgres", "SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        await database.run("postgres", "ALTER SYSTEM RESET autovacuum_naptime")
+        await database.run("postgres", "SELECT pg_reload_conf()")
+
+
+async def rounds(one: Pass, producer: Producer, worker: int, database: Database, count: int) -> tuple[Samples, str]:
+    """Drain `count` times 100,000 jobs with the same worker, which is stopped while they are added."""
+    rates = [await _round(one, producer, worker, _ROUND) for _ in range(count)]
+    vacuums = await database.run("bench", _AUTOVACUUMS)
+    samples = {
+        "processed, first of ten rounds": rates[0],
+        "processed, slowest of ten rounds": min(rates),
+        "processed, last of ten rounds": rates[-1],
+        "last round to the first": rates[-1] / rates[0],
+    }
+    return samples, f"{', '.join(f'{rate:,.0f}' for rate in rates)} jobs/s in turn, {vacuums} autovacuums"
+
+
+async def held(one: Pass, producer: Producer, worker: int, database: Database, seconds: float) -> Samples:
+    """Drain and pick up before and after a transaction was open for `seconds`, under load, and still is."""
+    before = await _round(one, producer, worker, one.launcher.entry.jobs)
+    holder = await driver.connect(database.postgres.dsn_of("bench"))
+    try:
+        await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class LIMIT 1")
+        await one.loaded(producer, _HELD_RATE, "pickup at 2,000/s, transaction open", seconds, last=0.2)
+        during = await _round(one, producer, worker, one.launcher.entry.jobs)
+    finally:
+        holder.terminate()
+    return {
+        "processed, before a transaction stays open": before,
+        "processed, transaction open": during,
+        "transaction open to before": during / before,
+    }
+
+
+async def _round(one: Pass, producer: Producer, worker: int, count: int) -> float:
+    os.killpg(worker, signal.SIGSTOP)
+    try:
+        answer = await producer.order("together", first=one.number(count), count=count, batch=1_000, most=300)
+        if answer["count"] < count:
+            raise one.launcher.fail(f"only {answer['count']} of {count} jobs could be added in time")
+    finally:
+        os.killpg(worker, signal.SIGCONT)
+    return await one.finished(count)
