@@ -48,6 +48,8 @@ LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     # What the driver says when the server ended the connection between a statement's parsing and its execution.
     asyncpg.InternalClientError,
     OSError,
