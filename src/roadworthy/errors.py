@@ -11,7 +11,6 @@
     ├── MigrationError          a migration is missing, changed or failed; nothing of it was kept
     ├── TransactionEnded        a transaction's connection was used after it was over
     ├── InvalidArguments        a job was enqueued with arguments that its function does not take
-    ├── UniqueKeyTaken          a workflow has a job whose unique key another job has
     ├── LeaseLost               a job's effect was refused: the job is no longer this attempt's
     ├── JobProcessDied          the process that ran a job was killed, or ended by itself
     ├── WorkerStuck             no slot of a queue came free: its jobs do not end when they are cancelled

@@ -11,11 +11,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from roadworthy.jobs.dead_letters import DeadLetters
 from roadworthy.jobs.operations import Operations
+
+if TYPE_CHECKING:
+    from roadworthy.jobs.flows import Flows
 
 REPLACED_AFTER = timedelta(minutes=5)
 """For how long another definition of a schedule must have been seen alone to have taken the place of this one."""
@@ -187,6 +191,17 @@ class QueueCounts:
     oldest_ready_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleRecord:
+    """A schedule under one definition: since when that holds, when it was last noted, and the latest fire time."""
+
+    schedule: str
+    definition: str
+    since: datetime
+    seen_at: datetime
+    last_fire: datetime | None
+
+
 class Engine(Protocol):
     """Keeps jobs. Every method takes at most its own time-out and is safe to cancel.
 
@@ -196,6 +211,14 @@ class Engine(Protocol):
     @property
     def operations(self) -> Operations:
         """What people do to its jobs."""
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What people do to its dead jobs."""
+
+    @property
+    def flows(self) -> Flows:
+        """What outlasts its single jobs."""
 
     async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
         """Add jobs, in the caller's transaction if `connection` is given or one is current.
@@ -208,6 +231,12 @@ class Engine(Protocol):
 
     async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
         """Apply outcomes whose lease still holds; return the ids that were fenced off."""
+
+    def finishing(self, id: int, lease: int) -> AbstractAsyncContextManager[Any]:
+        """Open a transaction of the backend, if it has any, that ends the job successfully as it commits.
+
+        Raise LeaseLost at the end of the block, rolling back, where the lease no longer holds.
+        """
 
     async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
         """Extend the (id, lease) pairs by `lease` from now; return the ids that are no longer held."""
@@ -228,8 +257,8 @@ class Engine(Protocol):
     async def fire(self, schedule: str, fire_time: datetime, job: NewJob) -> bool:
         """Enqueue a scheduled job once per (schedule, fire time); False if that one, or a later one, was fired."""
 
-    async def last_fire(self, schedule: str) -> datetime | None:
-        """The latest fire time of a schedule, None for one that never fired."""
+    async def schedules(self) -> list[ScheduleRecord]:
+        """Every schedule as it was noted, by name."""
 
     async def forget_schedules(self, before: datetime) -> None:
         """Forget definitions not seen since `before`, and the fires of schedules that have none left."""

@@ -5,25 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
+from roadworthy.jobs.current import lost
 from roadworthy.jobs.engine import (
     REPLACED_AFTER,
     Bury,
+    Cancelled,
     ClaimedJob,
     Done,
     Failure,
     NewJob,
     Outcome,
+    Postpone,
     QueueCounts,
     Release,
     Rescued,
     Retry,
+    ScheduleRecord,
 )
+from roadworthy.jobs.memory_dead_letters import MemoryDeadLetters
+from roadworthy.jobs.memory_flows import MemoryFlows
 from roadworthy.jobs.memory_operations import MemoryOperations
-from roadworthy.jobs.memory_store import Kept, Store
-from roadworthy.jobs.operations import State
+from roadworthy.jobs.memory_store import Store
 
 _EXPIRED = Failure("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection", "")
 
@@ -36,24 +44,19 @@ class MemoryEngine:
         self._store = Store(clock)
         self._fires: dict[str, datetime] = {}
         self._schedules: dict[str, dict[str, tuple[datetime, datetime]]] = {}
-        self.operations = MemoryOperations(self._store)
+        self.flows = MemoryFlows(self._store)
+        self.operations = MemoryOperations(self._store, self.flows)
+        self.dead_letters = MemoryDeadLetters(self._store)
 
     async def close(self) -> None:
         """Nothing is held."""
 
     async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
         """Add jobs; see `Engine.enqueue`. `connection` has no meaning here."""
-        now = self._store.clock()
         ids: list[int | None] = []
         for new in jobs:
-            if new.unique_key is not None and self._store.taken((new.job, new.unique_key)):
-                ids.append(None)
-                continue
-            due = new.run_at or now + (new.delay or timedelta(0))
             id = next(self._store.ids)
-            state: State = "scheduled" if due > now else "ready"
-            self._store.kept[id] = Kept(id, new, state, now, max(due, now))
-            ids.append(id)
+            ids.append(id if self._store.add(new, id) else None)
         self._store.wake(job.queue for job in jobs)
         return ids
 
@@ -69,6 +72,8 @@ class MemoryEngine:
             kept.state, kept.worker, kept.expires_at = "running", worker, now + lease
             kept.lease += 1
             kept.attempt += 1
+            if kept.new.options.unique_while == "waiting":
+                kept.new = replace(kept.new, unique_key=None)
             claimed.append(
                 ClaimedJob(
                     id=kept.id,
@@ -94,8 +99,16 @@ class MemoryEngine:
                 fenced.add(outcome.id)
                 continue
             match outcome:
-                case Done():
-                    del self._store.kept[kept.id]
+                case Done(result=result):
+                    self.flows.succeed(kept, result)
+                case Postpone(delay=delay):
+                    kept.attempt -= 1
+                    options = kept.new.options
+                    snoozed = msgspec.structs.replace(options, snoozes=options.snoozes + 1)
+                    kept.new = replace(kept.new, options=snoozed)
+                    self._store.make_ready(kept, self._store.clock() + delay)
+                case Cancelled():
+                    self.flows.drop([kept.id], keep=True)
                 case Release():
                     kept.attempt -= 1
                     self._store.make_ready(kept, kept.run_at)
@@ -104,7 +117,15 @@ class MemoryEngine:
                     self._store.make_ready(kept, self._store.clock() + delay)
                 case Bury(failure=failure):
                     self._store.bury(kept, failure)
+                    self.flows.die(kept)
         return fenced
+
+    @asynccontextmanager
+    async def finishing(self, id: int, lease: int) -> AsyncIterator[Any]:
+        """End a job with the block; see `Engine.finishing`. There is no transaction here."""
+        yield None
+        if await self.complete([Done(id, lease)]):
+            raise lost(id, lease)
 
     async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
         """Extend leases; see `Engine.heartbeat`."""
@@ -144,6 +165,7 @@ class MemoryEngine:
             rescued.append(Rescued(kept.id, kept.new.queue, kept.new.job, kept.attempt, kept.worker or "", buried))
             if buried:
                 self._store.bury(kept, _EXPIRED)
+                self.flows.die(kept)
             else:
                 self._store.fail(kept, _EXPIRED)
                 self._store.make_ready(kept, now)
@@ -166,9 +188,13 @@ class MemoryEngine:
         await self.enqueue([job])
         return True
 
-    async def last_fire(self, schedule: str) -> datetime | None:
-        """Return the latest fire time; see `Engine.last_fire`."""
-        return self._fires.get(schedule)
+    async def schedules(self) -> list[ScheduleRecord]:
+        """Return every schedule; see `Engine.schedules`."""
+        return [
+            ScheduleRecord(name, definition, since, seen_at, self._fires.get(name))
+            for name, noted in sorted(self._schedules.items())
+            for definition, (since, seen_at) in sorted(noted.items())
+        ]
 
     async def forget_schedules(self, before: datetime) -> None:
         """Forget schedules not seen lately; see `Engine.forget_schedules`."""

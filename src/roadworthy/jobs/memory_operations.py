@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from roadworthy.jobs.memory_flows import Finished, MemoryFlows
 from roadworthy.jobs.memory_store import Kept, Store
 from roadworthy.jobs.operations import JobRecord, State
 
@@ -11,9 +13,10 @@ from roadworthy.jobs.operations import JobRecord, State
 class MemoryOperations:
     """The operations without a database, and the model of those with one."""
 
-    def __init__(self, store: Store) -> None:
-        """`store` is the engine's."""
+    def __init__(self, store: Store, flows: MemoryFlows) -> None:
+        """`store` and `flows` are the engine's."""
         self._store = store
+        self._flows = flows
 
     async def jobs(
         self,
@@ -25,47 +28,30 @@ class MemoryOperations:
         before: int | None = None,
     ) -> list[JobRecord]:
         """Return jobs that match; see `Operations.jobs`."""
+        ended = (_ended(one) for one in self._flows.finished.values())
         found = [
-            kept
-            for kept in self._store.kept.values()
-            if queue in (None, kept.new.queue)
-            and job in (None, kept.new.job)
-            and state in (None, kept.state)
-            and (before is None or kept.id < before)
+            record
+            for record in (*map(record_of, self._store.kept.values()), *ended)
+            if queue in (None, record.queue)
+            and job in (None, record.job)
+            and state in (None, record.state)
+            and (before is None or record.id < before)
         ]
-        found.sort(key=lambda kept: kept.id, reverse=True)
-        return [_record(kept) for kept in found[:limit]]
+        found.sort(key=lambda record: record.id, reverse=True)
+        return found[:limit]
 
     async def find(self, id: int) -> JobRecord | None:
         """Return one job; see `Operations.find`."""
-        kept = self._store.kept.get(id)
-        return None if kept is None else _record(kept)
-
-    async def retry_dead(self, ids: Sequence[int]) -> int:
-        """Make dead jobs ready; see `Operations.retry_dead`."""
-        count = 0
-        for id in dict.fromkeys(ids):
-            kept = self._store.kept.get(id)
-            if kept is None or kept.state != "dead" or (kept.key is not None and self._store.taken(kept.key)):
-                continue
-            kept.attempt = 0
-            kept.failures.clear()
-            self._store.make_ready(kept, self._store.clock())
-            count += 1
-        return count
+        nearest = await self.jobs(before=id + 1, limit=1)
+        return nearest[0] if nearest and nearest[0].id == id else None
 
     async def discard(self, ids: Sequence[int]) -> int:
         """Delete dead or waiting jobs; see `Operations.discard`."""
-        count = 0
-        for id in dict.fromkeys(ids):
-            kept = self._store.kept.get(id)
-            if kept is not None and kept.state != "running":
-                del self._store.kept[id]
-                count += 1
-        return count
+        return await self._flows.discard(ids)
 
 
-def _record(kept: Kept) -> JobRecord:
+def record_of(kept: Kept) -> JobRecord:
+    """Return a job as people see it."""
     return JobRecord(
         id=kept.id,
         state=kept.state,
@@ -80,4 +66,20 @@ def _record(kept: Kept) -> JobRecord:
         run_at=kept.run_at,
         worker=kept.worker,
         failures=tuple(kept.failures),
+        snoozes=kept.new.options.snoozes,
+        workflow=kept.new.options.workflow,
+        encrypted=kept.new.options.encrypted,
+        progress=kept.progress,
+        cancel_requested_at=None if kept.state == "dead" else kept.cancel_requested_at,
+    )
+
+
+def _ended(one: Finished) -> JobRecord:
+    return replace(
+        record_of(one.kept),
+        state="cancelled" if one.cancelled else "succeeded",
+        run_at=one.at,
+        failures=(),
+        cancel_requested_at=None,
+        result=one.result,
     )

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from roadworthy.jobs.engine import Failure, NewJob
@@ -27,6 +27,8 @@ class Kept:
     expires_at: datetime | None = None
     worker: str | None = None
     failures: list[dict[str, Any]] = field(default_factory=list)
+    progress: bytes | None = None
+    cancel_requested_at: datetime | None = None
 
     @property
     def order(self) -> tuple[int, datetime, int]:
@@ -48,10 +50,49 @@ class Store:
         self.kept: dict[int, Kept] = {}
         self.ids = itertools.count(1)
         self.listeners: list[asyncio.Queue[str]] = []
+        self._keys: dict[tuple[str, str], tuple[int, datetime | None]] = {}
+
+    def add(self, new: NewJob, id: int) -> bool:
+        """Add a job unless another has its unique key; say whether it was added."""
+        now = self.clock()
+        key = None if new.unique_key is None else (new.job, new.unique_key)
+        options = new.options
+        outlasts = options.unique_for is not None or options.unique_while == "unresolved"
+        if key is not None and (self.taken(key) or (outlasts and self._outlasted(key, now))):
+            return False
+        if key is not None and options.unique_while == "unresolved":
+            self._keys[key] = (id, None)
+        elif key is not None and options.unique_for is not None:
+            self._keys[key] = (id, now + timedelta(seconds=options.unique_for))
+        due = new.run_at or now + (new.delay or timedelta(0))
+        self.kept[id] = Kept(id, new, "scheduled" if due > now else "ready", now, max(due, now))
+        return True
 
     def taken(self, key: tuple[str, str]) -> bool:
         """Whether a job that is not dead has the key."""
         return any(kept.key == key and kept.state != "dead" for kept in self.kept.values())
+
+    def _outlasted(self, key: tuple[str, str], now: datetime) -> bool:
+        _, until = self._keys.get(key, (0, now))
+        return until is None or until > now
+
+    def free(self, kept: Kept) -> None:
+        """Let go of the key that a job would have had for longer than it was there."""
+        if kept.key is not None and self._keys.get(kept.key, (0, None))[0] == kept.id:
+            del self._keys[kept.key]
+
+    def expire(self, kept: Kept) -> None:
+        """Have the key of a job that succeeded for as long as its window says."""
+        if kept.key is not None and self._keys.get(kept.key, (0, None))[0] == kept.id:
+            self._keys[kept.key] = (kept.id, kept.enqueued_at + timedelta(seconds=kept.new.options.unique_for or 0))
+
+    def forget_keys(self, limit: int) -> int:
+        """Remove up to `limit` keys whose time is over; return how many."""
+        now = self.clock()
+        over = [key for key, (_, until) in self._keys.items() if until is not None and until < now][:limit]
+        for key in over:
+            del self._keys[key]
+        return len(over)
 
     def holding(self, id: int, lease: int) -> Kept | None:
         """Return the running job whose lease still is `lease`."""

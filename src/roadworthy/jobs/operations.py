@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-State = Literal["scheduled", "ready", "running", "dead", "blocked", "held"]
-"""Blocked waits for a limit or a pause to let it, held for other jobs to finish."""
+State = Literal["scheduled", "ready", "running", "dead", "blocked", "held", "succeeded", "cancelled"]
+"""Blocked waits for a limit or a pause to let it, held for other jobs to finish. The last two are those of jobs that
+are kept for a time after they ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as people see it, with the failures of its earlier attempts, oldest first."""
+    """A job as people see it, with the failures of its earlier attempts, oldest first.
+
+    `run_at` is when it ended, for one that has. `snoozes` counts how often it put itself off. `progress` and `result`
+    are JSON.
+    """
 
     id: int
     state: State
@@ -31,6 +36,12 @@ class JobRecord:
     run_at: datetime
     worker: str | None
     failures: tuple[dict[str, Any], ...]
+    snoozes: int = 0
+    workflow: int | None = None
+    encrypted: bool = False
+    progress: bytes | None = None
+    cancel_requested_at: datetime | None = None
+    result: bytes | None = None
 
 
 class Operations(Protocol):
@@ -52,12 +63,6 @@ class Operations(Protocol):
 
     async def find(self, id: int) -> JobRecord | None:
         """One job, waiting, running or dead."""
-
-    async def retry_dead(self, ids: Sequence[int]) -> int:
-        """Make dead jobs ready again with their attempts anew; return how many there were.
-
-        A dead job whose unique key was taken since stays dead.
-        """
 
     async def discard(self, ids: Sequence[int]) -> int:
         """Delete dead or waiting jobs for good; return how many there were. A running job is left alone."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -17,23 +18,29 @@ import msgspec
 
 from roadworthy.database import driver, queries
 from roadworthy.errors import DatabaseUnavailable
+from roadworthy.jobs.columns import decode_options, new_columns, outlasts
+from roadworthy.jobs.current import lost
 from roadworthy.jobs.engine import (
     PLAIN,
     REPLACED_AFTER,
     Bury,
+    Cancelled,
     ClaimedJob,
     Done,
-    JobOptions,
     NewJob,
     Outcome,
+    Postpone,
     QueueCounts,
     Release,
     Rescued,
     Retry,
+    ScheduleRecord,
 )
 from roadworthy.jobs.frontier import Frontier
 from roadworthy.jobs.metrics import JOBS_ENQUEUED
 from roadworthy.jobs.notify import Notifier
+from roadworthy.jobs.postgres_dead_letters import PostgresDeadLetters
+from roadworthy.jobs.postgres_flows import PostgresFlows
 from roadworthy.jobs.postgres_operations import PostgresOperations
 from roadworthy.jobs.session import Session
 
@@ -49,8 +56,8 @@ _FIRES_KEPT = timedelta(days=1)
 _LEASE_EXPIRED = ("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection")
 _KEEPALIVE = 15.0
 _COMMIT_WATCH = (0.001, 0.05, 2.0)
+_LINE_SET = re.compile("^SET", re.MULTILINE)
 _in_order = itemgetter(8, 9, 0)
-_decode_options = msgspec.json.Decoder(JobOptions).decode
 
 
 class PostgresEngine:
@@ -79,8 +86,11 @@ class PostgresEngine:
         self._pool = pool
         self._dsn = dsn
         self._enqueued = None if metrics is None else metrics.bound(JOBS_ENQUEUED)
-        self._sql = sql = queries.load_queries("roadworthy.jobs")
-        pins = sql["pin_plans"]
+        self._sql: Mapping[str, str] = {
+            **queries.load_queries("roadworthy.jobs"),
+            **queries.load_queries("roadworthy.jobs", "flows.sql"),
+        }
+        pins = self._sql["pin_plans"]
         self._claims = Session(dsn, pins, name="roadworthy claims", timeout=timeout)
         self._completions = Session(dsn, pins, name="roadworthy completions", timeout=timeout)
         self._leases = Session(dsn, pins, name="roadworthy leases", timeout=timeout)
@@ -89,7 +99,9 @@ class PostgresEngine:
         self._notifier = Notifier(self._notify, interval=notify_interval)
         self._watches: set[asyncio.Task[None]] = set()
         self._watched: dict[Any, set[str]] = {}
-        self.operations = PostgresOperations(pool, self._returned)
+        self.flows = PostgresFlows(pool, self._direct, woken=self._inserted, returned=self._returned)
+        self.operations = PostgresOperations(pool, self.flows)
+        self.dead_letters = PostgresDeadLetters(pool)
 
     async def close(self) -> None:
         """Send the wake-ups held back and close the engine's own connections; the pool stays open."""
@@ -112,7 +124,7 @@ class PostgresEngine:
             async with self._pool.connection() as current:
                 return await self._insert(current, jobs)
         if self._direct.free and await self._direct_opened():
-            rows = await self._direct.fetch(self._sql["enqueue_jobs"], *_new_columns(jobs))
+            rows = await self._direct.fetch(*self._insertion(jobs))
             self._notifier.wake({job.queue for job in jobs})
             return self._added(jobs, rows)
         async with driver.reaching(), self._pool.acquire() as own:
@@ -126,14 +138,24 @@ class PostgresEngine:
         return False
 
     async def _insert(self, connection: Any, jobs: Sequence[NewJob]) -> list[int | None]:
-        joined = connection.is_in_transaction()
-        rows = await connection.fetch(self._sql["enqueue_jobs"], *_new_columns(jobs))
-        wanted = {job.queue for job in jobs}
-        if joined:
+        rows = await connection.fetch(*self._insertion(jobs))
+        self._inserted(connection, {job.queue for job in jobs})
+        return self._added(jobs, rows)
+
+    def _insertion(self, jobs: Sequence[NewJob]) -> tuple[Any, ...]:
+        """Return the statement that inserts `jobs`, and its arguments."""
+        columns = new_columns(jobs)
+        if not any(map(outlasts, jobs)):
+            return self._sql["enqueue_jobs"], *columns
+        count = len(jobs)
+        return self._sql["add_jobs"], *columns, [None] * count, [0] * count, [False] * count
+
+    def _inserted(self, connection: Any, wanted: set[str]) -> None:
+        """Have workers look at the queues once what was inserted is committed."""
+        if connection.is_in_transaction():
             self._wake_after_commit(connection, wanted)
         else:
             self._notifier.wake(wanted)
-        return self._added(jobs, rows)
 
     def _added(self, jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[int | None]:
         """Return the ids of `jobs`, in order, and count what was added."""
@@ -186,7 +208,7 @@ class PostgresEngine:
                 attempts,
                 waited,
                 None if context is None else msgspec.json.decode(context),
-                PLAIN if options is None else _decode_options(options),
+                PLAIN if options is None else decode_options(options),
             )
             for id, fence, job, arguments, attempt, attempts, context, waited, _, _, options in rows
         ]
@@ -226,16 +248,30 @@ class PostgresEngine:
     async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
         """Apply outcomes; see `Engine.complete`."""
         applied: set[int] = set()
-        for kind, statement in _COMPLETIONS:
-            some = [outcome for outcome in outcomes if type(outcome) is kind]
-            if some:
-                # Sorted, so that two statements never wait for each other's rows.
-                some.sort(key=_by_id)
-                row = await self._completions.fetchrow(self._sql[statement], *_columns(some))
-                applied.update(row[0] or ())
-                if kind is Release or kind is Retry:
-                    self._returned(row[1] or ())
+        kinds: defaultdict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            kinds[_statement(outcome)].append(outcome)
+        for statement, some in kinds.items():
+            # Sorted, so that two statements never wait for each other's rows.
+            some.sort(key=_by_id)
+            row = await self._completions.fetchrow(self._sql[statement], *_columns(statement, some))
+            applied.update(row[0] or ())
+            for queues in row[1:2]:
+                self._returned(queues or ())
         return {outcome.id for outcome in outcomes} - applied
+
+    @asynccontextmanager
+    async def finishing(self, id: int, lease: int) -> AsyncIterator[Any]:
+        """Open a transaction that ends a job as it commits; see `Engine.finishing`."""
+        if self._pool.current() is not None:
+            raise RuntimeError("a job finishes with a transaction of its own; leave the one that is open first")
+        async with self._pool.transaction() as connection:
+            yield connection
+            async with self._pool.connection():
+                await connection.execute(_LINE_SET.sub("SET LOCAL", self._sql["pin_plans"]))
+                row = await connection.fetchrow(self._sql["finish_jobs"], [id], [lease], [None])
+            if row is None or not row[0]:
+                raise lost(id, lease)
 
     async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
         """Extend leases; see `Engine.heartbeat`."""
@@ -278,11 +314,10 @@ class PostgresEngine:
             await self._insert(connection, [job])
         return True
 
-    async def last_fire(self, schedule: str) -> datetime | None:
-        """Return the latest fire time; see `Engine.last_fire`."""
+    async def schedules(self) -> list[ScheduleRecord]:
+        """Return every schedule; see `Engine.schedules`."""
         async with driver.reaching():
-            latest: datetime | None = await self._pool.fetchval(self._sql["last_fire"], schedule)
-        return latest
+            return [ScheduleRecord(*row) for row in await self._pool.fetch(self._sql["list_schedules"])]
 
     async def forget_schedules(self, before: datetime) -> None:
         """Forget schedules not seen lately; see `Engine.forget_schedules`."""
@@ -336,45 +371,39 @@ class PostgresEngine:
             return [QueueCounts(*row) for row in await self._pool.fetch(self._sql["count_jobs"])]
 
 
-_COMPLETIONS: tuple[tuple[type[Outcome], str], ...] = (
-    (Done, "complete_done"),
-    (Release, "complete_released"),
-    (Retry, "complete_retried"),
-    (Bury, "complete_buried"),
-)
+_COMPLETIONS: dict[type[Outcome], str] = {
+    Release: "complete_released",
+    Retry: "complete_retried",
+    Bury: "complete_buried",
+    Postpone: "postpone_jobs",
+    Cancelled: "drop_jobs",
+}
 
 
 def _by_id(one: Outcome) -> int:
     return one.id
 
 
-def _new_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
-    return [
-        [job.queue for job in jobs],
-        [job.job for job in jobs],
-        [job.arguments.decode() for job in jobs],
-        [job.attempts for job in jobs],
-        [job.priority for job in jobs],
-        [job.unique_key for job in jobs],
-        [None if job.context is None else msgspec.json.encode(job.context).decode() for job in jobs],
-        [None if job.options is PLAIN else msgspec.json.encode(job.options).decode() for job in jobs],
-        [job.delay for job in jobs],
-        [job.run_at for job in jobs],
-    ]
+def _statement(outcome: Outcome) -> str:
+    if type(outcome) is Done:
+        return "complete_done" if outcome.plain else "finish_jobs"
+    return _COMPLETIONS[type(outcome)]
 
 
-def _columns(outcomes: Sequence[Outcome]) -> list[list[Any]]:
-    columns: list[list[Any]] = [
-        [outcome.id for outcome in outcomes],
-        [outcome.lease for outcome in outcomes],
-    ]
-    failures = [outcome.failure for outcome in outcomes if isinstance(outcome, Retry | Bury)]
-    if failures:
-        columns.append([failure.error_class for failure in failures])
-        columns.append([failure.message for failure in failures])
-        columns.append([failure.traceback for failure in failures])
-    delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Retry)]
-    return [*columns, delays] if delays else columns
+def _columns(statement: str, outcomes: Sequence[Any]) -> list[Any]:
+    columns: list[Any] = [[outcome.id for outcome in outcomes], [outcome.lease for outcome in outcomes]]
+    match statement:
+        case "finish_jobs":
+            columns.append([None if outcome.result is None else outcome.result.decode() for outcome in outcomes])
+        case "complete_retried" | "complete_buried":
+            columns.append([outcome.failure.error_class for outcome in outcomes])
+            columns.append([outcome.failure.message for outcome in outcomes])
+            columns.append([outcome.failure.traceback for outcome in outcomes])
+        case "drop_jobs":
+            columns += [True, False]
+    if statement in ("complete_retried", "postpone_jobs"):
+        columns.append([outcome.delay for outcome in outcomes])
+    return columns
 
 
 def _ids_in_order(jobs: Sequence[NewJob], rows: Iterable[Any]) -> list[int | None]:

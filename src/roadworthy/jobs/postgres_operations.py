@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from roadworthy.database import queries
 from roadworthy.database.driver import reaching
+from roadworthy.jobs.columns import decode_options
+from roadworthy.jobs.engine import PLAIN
 from roadworthy.jobs.operations import JobRecord, State
 
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
+    from roadworthy.jobs.postgres_flows import PostgresFlows
 
-STATES: tuple[State, ...] = ("scheduled", "ready", "running", "dead", "blocked", "held")
-"""States by their number in the database."""
+STATES: tuple[State, ...] = ("scheduled", "ready", "running", "dead", "blocked", "held", "succeeded", "cancelled")
+"""States by their number in the statements. The last two are those of jobs that are kept though they have ended."""
 
 _NEWEST = 2**63 - 1
 
@@ -23,10 +26,10 @@ _NEWEST = 2**63 - 1
 class PostgresOperations:
     """The operations on PostgreSQL, all on the pool: they join its current transaction."""
 
-    def __init__(self, pool: Pool, returned: Callable[[Iterable[str]], None]) -> None:
-        """`returned` is told the queues to which jobs came back."""
+    def __init__(self, pool: Pool, flows: PostgresFlows) -> None:
+        """`flows` are the engine's."""
         self._pool = pool
-        self._returned = returned
+        self._flows = flows
         self._sql = queries.load_queries("roadworthy.jobs", "operations.sql")
 
     async def jobs(
@@ -42,13 +45,17 @@ class PostgresOperations:
         beginning = _NEWEST if before is None else before
         found: dict[int, JobRecord] = {}
         async with reaching():
-            if state != "dead":
+            if state not in ("dead", "succeeded", "cancelled"):
                 number = None if state is None else STATES.index(state)
                 rows = await self._pool.fetch(self._sql["list_jobs"], queue, job, number, beginning, limit)
-                found |= {row["id"]: _record(row) for row in rows}
+                found |= {row["id"]: record_of(row) for row in rows}
             if state in ("dead", None):
                 rows = await self._pool.fetch(self._sql["list_dead_jobs"], queue, job, beginning, limit)
-                found |= {row["id"]: _record(row) for row in rows}
+                found |= {row["id"]: record_of(row) for row in rows}
+            if state in ("succeeded", "cancelled", None):
+                cancelled = None if state is None else state == "cancelled"
+                rows = await self._pool.fetch(self._sql["list_finished_jobs"], queue, job, cancelled, beginning, limit)
+                found |= {row["id"]: record_of(row) for row in rows}
         return sorted(found.values(), key=lambda record: record.id, reverse=True)[:limit]
 
     async def find(self, id: int) -> JobRecord | None:
@@ -56,22 +63,15 @@ class PostgresOperations:
         nearest = await self.jobs(before=id + 1, limit=1) if id < _NEWEST else []
         return nearest[0] if nearest and nearest[0].id == id else None
 
-    async def retry_dead(self, ids: Sequence[int]) -> int:
-        """Make dead jobs ready; see `Operations.retry_dead`."""
-        async with reaching():
-            row = await self._pool.fetchrow(self._sql["retry_dead_jobs"], list(ids))
-        count, wanted = row if row is not None else (0, None)
-        self._returned(wanted or ())
-        return int(count)
-
     async def discard(self, ids: Sequence[int]) -> int:
         """Delete dead or waiting jobs; see `Operations.discard`."""
-        async with reaching():
-            return int(await self._pool.fetchval(self._sql["discard_jobs"], list(ids)))
+        return await self._flows.discard(ids)
 
 
-def _record(row: Any) -> JobRecord:
+def record_of(row: Any) -> JobRecord:
+    """Return the job of a row of list_jobs or list_dead_jobs."""
     failures = msgspec.json.decode(row["failures"])
+    options = PLAIN if row["options"] is None else decode_options(row["options"])
     if row["error_class"] is not None:
         last = ("attempt", "worker", "error_class", "message", "traceback")
         failures.append({name: row[name] for name in last} | {"at": row["run_at"].isoformat()})
@@ -89,4 +89,10 @@ def _record(row: Any) -> JobRecord:
         run_at=row["run_at"],
         worker=row["worker"],
         failures=tuple(failures),
+        snoozes=options.snoozes,
+        workflow=options.workflow,
+        encrypted=options.encrypted,
+        progress=None if row["progress"] is None else row["progress"].encode(),
+        cancel_requested_at=row["cancel_requested_at"],
+        result=None if row["result"] is None else row["result"].encode(),
     )

@@ -286,8 +286,12 @@ END
 -- name: forget_fires
 DELETE FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time < $2
 
--- name: last_fire
-SELECT max(fire_time) FROM roadworthy.job_fires WHERE schedule = $1
+-- name: list_schedules
+SELECT
+    schedule, definition, since, seen_at,
+    (SELECT max(fire_time) FROM roadworthy.job_fires AS fire WHERE fire.schedule = known.schedule) AS last_fire
+FROM roadworthy.job_schedules AS known
+ORDER BY schedule, definition
 
 -- name: forget_definitions
 DELETE FROM roadworthy.job_schedules WHERE seen_at < $1
