@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from roadworthy.jobs.engine import Bury, ClaimedJob, Done, JobOptions, Release, Retry
+from roadworthy.jobs.engine import Bury, ClaimedJob, Done, JobOptions, Release, Retry, ScheduleRecord
 from roadworthy.runtime.scratch import ScratchServer
 
-from .engines import FAILURE, LEASE, Backend, memory_backend, new_job, postgres_backend
+from .engines import FAILURE, LEASE, Backend, memory_backend, new_job, postgres_backend, retry_dead
 
 SECOND = timedelta(seconds=1)
 
@@ -173,7 +173,7 @@ async def test_the_lease_never_goes_back(backend: Backend) -> None:
         (job,) = await claim(backend)
         leases.append(job.lease)
         await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
-        assert await backend.engine.operations.retry_dead([job.id]) == 1
+        assert await retry_dead(backend.engine, [job.id]) == 1
     assert leases == sorted(set(leases))
 
 
@@ -247,8 +247,8 @@ async def test_a_dead_job_tells_its_whole_history_and_comes_back_new(backend: Ba
     assert (record.state, record.attempt, record.attempts, record.priority) == ("dead", 2, 2, 3)
     assert [(failure["attempt"], failure["worker"]) for failure in record.failures] == [(1, "w1"), (2, "w2")]
     assert json.loads(record.arguments) == {"n": 7}
-    assert await backend.engine.operations.retry_dead([id, id, 10**9]) == 1
-    assert await backend.engine.operations.retry_dead([id]) == 0
+    assert await retry_dead(backend.engine, [id, id, 10**9]) == 1
+    assert await retry_dead(backend.engine, [id]) == 0
     (job,) = await claim(backend)
     assert (job.attempt, job.attempts) == (1, 2)
     record = await backend.engine.operations.find(id)
@@ -261,7 +261,7 @@ async def test_a_dead_job_whose_key_was_taken_stays_dead(backend: Backend) -> No
     (job,) = await claim(backend)
     await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
     await backend.engine.enqueue([new_job(2, key="a")])
-    assert await backend.engine.operations.retry_dead([job.id]) == 0
+    assert await retry_dead(backend.engine, [job.id]) == 0
     record = await backend.engine.operations.find(job.id)
     assert record is not None
     assert record.state == "dead"
@@ -303,7 +303,6 @@ async def test_discard_leaves_running_jobs_alone(backend: Backend) -> None:
 
 async def test_a_fire_time_fires_once(backend: Backend) -> None:
     tick = datetime(2030, 1, 1, 3, tzinfo=UTC)
-    assert await backend.engine.last_fire("nightly") is None
     assert await backend.engine.fire("nightly", tick, new_job(1))
     assert not await backend.engine.fire("nightly", tick, new_job(1))
     fired = await asyncio.gather(
@@ -311,7 +310,6 @@ async def test_a_fire_time_fires_once(backend: Backend) -> None:
     )
     assert sorted(fired) == [False, False, False, True]
     assert await backend.engine.fire("hourly", tick, new_job(3))
-    assert await backend.engine.last_fire("nightly") == tick + timedelta(days=1)
     assert not await backend.engine.fire("nightly", tick + timedelta(hours=23), new_job(4)), "times only grow"
     assert await backend.engine.fire("nightly", tick + timedelta(days=9), new_job(5))
     assert not await backend.engine.fire("nightly", tick, new_job(1)), "its row may be gone by now"
@@ -328,7 +326,7 @@ async def test_a_fire_time_arrives_in_its_own_zone(backend: Backend) -> None:
     assert fired.fire_time.utcoffset() == timedelta(hours=2)
     assert plain.fire_time is None
     await backend.engine.complete([Bury(fired.id, fired.lease, FAILURE)])
-    await backend.engine.operations.retry_dead([fired.id])
+    await retry_dead(backend.engine, [fired.id])
     again = (await claim(backend))[-1]
     assert again.fire_time == local
 
@@ -352,9 +350,13 @@ async def test_a_definition_counts_from_when_it_took_the_place_of_another(backen
     assert await note("nightly", "four", at(12, 2)) == at(9, 1)
     await engine.forget_schedules(at(12, 2))
     assert await note("nightly", "three", at(13)) == at(13)
-    assert await engine.last_fire("nightly") == at(3)
+    assert await engine.schedules() == [
+        ScheduleRecord("nightly", "four", at(9, 1), at(12, 2), at(3)),
+        ScheduleRecord("nightly", "three", at(13), at(13), at(3)),
+    ]
     await engine.forget_schedules(at(14))
-    assert await engine.last_fire("nightly") is None
+    assert await engine.schedules() == []
+    assert await engine.fire("nightly", at(3), new_job(1)), "its fires are forgotten, too"
 
 
 async def test_listing_filters_and_pages(backend: Backend) -> None:
@@ -411,11 +413,11 @@ async def test_concurrent_claims_never_share_a_job(backend: Backend) -> None:
 
 
 async def test_what_few_jobs_have_stays_with_the_job_through_the_dead_letters(backend: Backend) -> None:
-    options = JobOptions(version=3, keep=60.0, limit_key='["\\u0000"]')
+    options = JobOptions(version=3, keep=60.0, limit_keys={"{name}": '["\\u0000"]'})
     (id,) = await backend.engine.enqueue([replace(new_job(1), options=options)])
     (job,) = await claim(backend)
     assert job.options == options
     await backend.engine.complete([Bury(job.id, job.lease, FAILURE)])
-    assert await backend.engine.operations.retry_dead([id or 0]) == 1
+    assert await retry_dead(backend.engine, [id or 0]) == 1
     (again,) = await claim(backend)
     assert again.options == options

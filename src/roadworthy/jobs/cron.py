@@ -32,7 +32,7 @@ class Every:
     @property
     def definition(self) -> str:
         """What makes it this schedule and no other."""
-        return f"every {self.interval}"
+        return f"every {self.interval.total_seconds():.6f}".rstrip("0").rstrip(".") + " s"
 
     def before(self, moment: datetime) -> datetime:
         """Return the latest fire time at or before `moment`."""
@@ -161,6 +161,15 @@ class Cron:
             return False
         day, weekday = time.day in self.days, time.isoweekday() % 7 in self.weekdays
         return day or weekday if self.either_day else day and weekday
+
+
+def schedule_of(definition: str) -> Every | Cron:
+    """Return the schedule that has this definition; raise `DeclarationError` where it is none known here."""
+    kind, _, rest = definition.partition(" ")
+    if kind == "every":
+        return Every(timedelta(seconds=float(rest.removesuffix(" s"))))
+    expression, _, timezone = definition.rpartition(" ")
+    return Cron.parse(expression, timezone)
 
 
 def _next_start(time: datetime, unit: timedelta) -> datetime:

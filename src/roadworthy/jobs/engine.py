@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from roadworthy.jobs.dead_letters import DeadLetters
+from roadworthy.jobs.limits import LimitRule
 from roadworthy.jobs.operations import Operations
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """What few jobs have, kept with the job as JSON.
 
     `version` is that of the arguments' shape, `keep` for how many seconds the finished job is kept with its result,
-    `limit_key` what its limits by key count it under, `fire_time` when its schedule was due, in
+    `limit_keys` what its limits by key count it under, by their templates, `fire_time` when its schedule was due, in
     the schedule's time zone. `unique_while` and `unique_for` (seconds from the enqueue) say how long it has its unique
     key, `snoozes` how often it was put off by itself, `workflow` of which workflow it is a member, `encrypted` that its
     arguments and its result are.
@@ -41,7 +42,7 @@ class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     version: int = 1
     keep: float | None = None
-    limit_key: str | None = None
+    limit_keys: dict[str, str] = msgspec.field(default_factory=dict)
     fire_time: datetime | None = None
     unique_while: UniqueWhile = "alive"
     unique_for: float | None = None
@@ -226,8 +227,19 @@ class Engine(Protocol):
         Return an id each, in order; None where the unique key of another waiting or running job was taken.
         """
 
-    async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
-        """Lease up to `limit` ready jobs, lowest priority number first, then the longest ready."""
+    async def claim(
+        self, queue: str, *, limit: int, lease: timedelta, worker: str, limits: Sequence[LimitRule] = ()
+    ) -> list[ClaimedJob]:
+        """Lease up to `limit` ready jobs, lowest priority number first, then the longest ready.
+
+        Each takes a slot of every one of `limits` that applies to it, until the lease ends. Jobs that a limit or a
+        pause refuses become blocked, and ready again when it lets them.
+        """
+
+    async def mend(self, queues: Sequence[str], limits: Sequence[LimitRule]) -> None:
+        """Put limits right: as now declared for the jobs of `queues`, in agreement with what runs, jobs blocked by none
+        that has room. Called now and then.
+        """
 
     async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
         """Apply outcomes whose lease still holds; return the ids that were fenced off."""

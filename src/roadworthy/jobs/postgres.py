@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
@@ -36,11 +37,13 @@ from roadworthy.jobs.engine import (
     Retry,
     ScheduleRecord,
 )
-from roadworthy.jobs.frontier import Frontier
+from roadworthy.jobs.frontier import WHOLE, Frontier, Place
+from roadworthy.jobs.limits import LimitRule
 from roadworthy.jobs.metrics import JOBS_ENQUEUED
 from roadworthy.jobs.notify import Notifier
 from roadworthy.jobs.postgres_dead_letters import PostgresDeadLetters
 from roadworthy.jobs.postgres_flows import PostgresFlows
+from roadworthy.jobs.postgres_limits import Claim, PostgresLimits
 from roadworthy.jobs.postgres_operations import PostgresOperations
 from roadworthy.jobs.session import Session
 
@@ -96,6 +99,7 @@ class PostgresEngine:
         self._leases = Session(dsn, pins, name="roadworthy leases", timeout=timeout)
         self._direct = Session(dsn, pins, name="roadworthy enqueues", timeout=timeout)
         self._frontiers: defaultdict[str, Frontier] = defaultdict(Frontier)
+        self._limits = PostgresLimits(self._claims, self._leases, self._returned)
         self._notifier = Notifier(self._notify, interval=notify_interval)
         self._watches: set[asyncio.Task[None]] = set()
         self._watched: dict[Any, set[str]] = {}
@@ -193,9 +197,15 @@ class PostgresEngine:
     async def _notify(self, queues: list[str]) -> None:
         await self._direct.fetch(self._sql["notify"], queues)
 
-    async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+    async def claim(
+        self, queue: str, *, limit: int, lease: timedelta, worker: str, limits: Sequence[LimitRule] = ()
+    ) -> list[ClaimedJob]:
         """Lease ready jobs; see `Engine.claim`."""
-        rows = await self._claim(self._frontiers[queue], queue, limit, lease, worker)
+        wanted = Claim(queue, limit, lease, worker)
+        rows = await self._claim(self._frontiers[queue], wanted, limits)
+        if not rows and not limits:
+            # Nothing comes of a queue in which a kind of job is paused.
+            rows = await self._limits.claim(wanted, limits)
         rows.sort(key=_in_order)
         return [
             ClaimedJob(
@@ -214,18 +224,16 @@ class PostgresEngine:
         ]
 
     async def _claim(
-        self, frontier: Frontier, queue: str, limit: int, lease: timedelta, worker: str
+        self, frontier: Frontier, wanted: Claim, limits: Sequence[LimitRule]
     ) -> list[driver.Record]:
         rows: list[driver.Record] = []
         if (spans := frontier.spans(time.monotonic())) is not None:
-            places, ends = zip(*spans, strict=True)
-            columns = (*zip(*places, strict=True), ends)
-            rows = await self._claimed("claim_jobs_after", queue, limit, lease, worker, *columns)
+            rows = await self._claimed(wanted, limits, spans)
             frontier.claimed(sorted(map(_in_order, rows)))
-            if len(rows) == limit or frontier.dear:
+            if len(rows) == wanted.limit or frontier.dear:
                 return rows
         try:
-            whole = await self._claimed("claim_jobs", queue, limit - len(rows), lease, worker)
+            whole = await self._claimed(replace(wanted, limit=wanted.limit - len(rows)), limits, None)
         except DatabaseUnavailable:
             if rows:
                 return rows
@@ -233,10 +241,19 @@ class PostgresEngine:
         frontier.claimed_whole(time.monotonic(), self._claims.took, sorted(map(_in_order, whole)))
         return rows + whole
 
-    async def _claimed(self, statement: str, queue: str, limit: int, *rest: Any) -> list[driver.Record]:
-        rows = await self._claims.fetch(self._sql[statement], queue, limit, *rest)
-        if len(rows) > limit:
-            raise RuntimeError(f"a claim of {limit} jobs returned {len(rows)}: its plan ignores the limit")
+    async def _claimed(
+        self, wanted: Claim, limits: Sequence[LimitRule], spans: Sequence[tuple[Place, int]] | None
+    ) -> list[driver.Record]:
+        asked = (wanted.queue, wanted.limit, wanted.lease, wanted.worker)
+        if limits:
+            rows = await self._limits.claim(wanted, limits, WHOLE if spans is None else spans)
+        elif spans is None:
+            rows = await self._claims.fetch(self._sql["claim_jobs"], *asked)
+        else:
+            places, ends = zip(*spans, strict=True)
+            rows = await self._claims.fetch(self._sql["claim_jobs_after"], *asked, *zip(*places, strict=True), ends)
+        if len(rows) > wanted.limit:
+            raise RuntimeError(f"a claim of {wanted.limit} jobs returned {len(rows)}: its plan ignores the limit")
         return rows
 
     def _returned(self, queues: Iterable[str]) -> None:
@@ -294,7 +311,7 @@ class PostgresEngine:
         """Take expired jobs back; see `Engine.rescue`."""
         rows = await self._leases.fetch(self._sql["rescue_jobs"], limit, *_LEASE_EXPIRED)
         rescued = [Rescued(*row) for row in rows]
-        self._returned({one.queue for one in rescued if not one.buried})
+        self._returned({one.queue for one in rescued})
         return rescued
 
     async def note_schedule(self, schedule: str, definition: str, now: datetime) -> datetime:
@@ -304,6 +321,10 @@ class PostgresEngine:
                 self._sql["note_schedule"], schedule, definition, now, REPLACED_AFTER
             )
         return since
+
+    async def mend(self, queues: Sequence[str], limits: Sequence[LimitRule]) -> None:
+        """Put limits right; see `Engine.mend`."""
+        await self._limits.mend(queues, limits)
 
     async def fire(self, schedule: str, fire_time: datetime, job: NewJob) -> bool:
         """Enqueue a scheduled job once; see `Engine.fire`."""

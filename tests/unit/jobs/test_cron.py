@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy.errors import DeclarationError
-from roadworthy.jobs.cron import Cron, Every
+from roadworthy.jobs.cron import Cron, Every, schedule_of
 
 
 def at(text: str) -> datetime:
@@ -272,7 +272,14 @@ def test_a_definition_tells_schedules_apart() -> None:
         Every(timedelta(hours=1)).definition,
         Every(timedelta(minutes=60)).definition,
     }
-    assert definitions == {"0 3 * * mon UTC", "0 3 * * mon Europe/Berlin", "every 1:00:00"}
+    assert definitions == {"0 3 * * mon UTC", "0 3 * * mon Europe/Berlin", "every 3600 s"}
+
+
+@pytest.mark.parametrize(
+    "schedule", [Cron.parse("0 3 * * mon", BERLIN), Every(timedelta(days=3)), Every(timedelta(seconds=1.000001))]
+)
+def test_a_schedule_is_found_again_by_its_definition(schedule: Cron | Every) -> None:
+    assert schedule_of(schedule.definition) == schedule
 
 
 def test_a_fire_time_is_read_by_its_own_clock() -> None:
