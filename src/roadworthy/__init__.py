@@ -1,6 +1,7 @@
 """Declare what a service needs and promises; run it hardened, with everything operations needs derived from it."""
 
 from roadworthy._version import __version__
+from roadworthy.bridge import from_thread
 from roadworthy.database.queries import load_queries
 from roadworthy.duration import days, hours, minutes, seconds
 from roadworthy.errors import (
@@ -8,20 +9,27 @@ from roadworthy.errors import (
     DatabaseUnavailable,
     DeclarationError,
     InvalidArguments,
+    InvalidFilter,
     JobNotFound,
+    JobProcessDied,
+    LeaseLost,
     MigrationError,
     MissingExtra,
     NotRunning,
     RoadworthyError,
     SettingError,
     TransactionEnded,
+    WorkerStuck,
+    WrongThread,
 )
 from roadworthy.handles.database import Database
+from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Job, Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.resource import Resource
 from roadworthy.health.policy import Reading
-from roadworthy.jobs.current import current_job
+from roadworthy.jobs.current import CurrentJob, current_job
+from roadworthy.jobs.dead_letters import DeadFilter
 from roadworthy.jobs.spec import Backoff
 from roadworthy.service import Service, ServiceSpec
 
@@ -29,14 +37,20 @@ __all__ = [
     "AlreadyRunning",
     "Backoff",
     "Counter",
+    "CurrentJob",
     "Database",
     "DatabaseUnavailable",
+    "DeadFilter",
+    "DeadLetters",
     "DeclarationError",
     "Gauge",
     "Histogram",
     "InvalidArguments",
+    "InvalidFilter",
     "Job",
     "JobNotFound",
+    "JobProcessDied",
+    "LeaseLost",
     "MigrationError",
     "MissingExtra",
     "NotRunning",
@@ -48,9 +62,12 @@ __all__ = [
     "ServiceSpec",
     "SettingError",
     "TransactionEnded",
+    "WorkerStuck",
+    "WrongThread",
     "__version__",
     "current_job",
     "days",
+    "from_thread",
     "hours",
     "load_queries",
     "minutes",

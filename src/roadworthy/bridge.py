@@ -11,7 +11,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, ContextVar, Token, copy_context
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
@@ -27,7 +27,7 @@ class Bridge:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Lead to `loop`."""
-        self._loop = loop
+        self.loop = loop
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_cut = False
 
@@ -37,25 +37,27 @@ class Bridge:
         for task in tuple(self._tasks):
             task.cancel()
 
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` on the loop and return its result; called in a thread."""
+    def wait(self, work: Awaitable[T], timeout: timedelta | None) -> T:
+        """Await `work` on the loop, for `timeout` at most, and return its result; called in a thread."""
         result: concurrent.futures.Future[T] = concurrent.futures.Future()
         context = copy_context()
 
         def begin() -> None:
-            task = self._loop.create_task(work, context=context)
+            if self._is_cut:
+                result.cancel()
+                return
+            task = self.loop.create_task(_awaited(work, timeout), context=context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             task.add_done_callback(lambda ended: _settle(result, ended))
-            if self._is_cut:
-                task.cancel()
 
-        self.post(begin)
         try:
+            self.post(begin)
             return result.result()
         except concurrent.futures.CancelledError:
             raise asyncio.CancelledError("the thread's work was cancelled") from None
         finally:
+            _close(work)
             _adopt(context)
 
     @contextmanager
@@ -66,7 +68,7 @@ class Bridge:
         """
         entered: concurrent.futures.Future[T] = concurrent.futures.Future()
         left: concurrent.futures.Future[None] = concurrent.futures.Future()
-        leave: asyncio.Future[BaseException | None] = self._loop.create_future()
+        leave: asyncio.Future[BaseException | None] = self.loop.create_future()
         context = copy_context()
 
         async def hold() -> None:
@@ -86,14 +88,14 @@ class Bridge:
             if self._is_cut:
                 entered.cancel()
             else:
-                self._loop.create_task(hold(), context=context).add_done_callback(ended)
+                self.loop.create_task(hold(), context=context).add_done_callback(ended)
 
         self.post(begin)
         try:
             value = entered.result()
         except concurrent.futures.CancelledError:
             raise asyncio.CancelledError("the thread's work was cancelled") from None
-        _adopt(context)
+        tokens = _adopt(context)
         raised: BaseException | None = None
         try:
             yield value
@@ -104,15 +106,16 @@ class Bridge:
             left.result()
         finally:
             _adopt(context)
+            for variable, token in tokens.items():
+                if variable not in context:
+                    variable.reset(token)
 
     def post(self, call: Any) -> None:
         """Have the loop call `call` soon."""
         try:
-            self._loop.call_soon_threadsafe(call)
+            self.loop.call_soon_threadsafe(call)
         except RuntimeError as error:
-            raise WrongThread(
-                "from_thread() was called when its event loop was over; end the thread first"
-            ) from error
+            raise WrongThread("from_thread() was called when its event loop was over; end the thread first") from error
 
 
 @overload
@@ -143,12 +146,11 @@ def from_thread(
     try:
         bridge = _bridge()
     except WrongThread:
-        if isinstance(work, Coroutine):
-            work.close()
+        _close(work)
         raise
     if isinstance(work, AbstractAsyncContextManager):
         return bridge.entered(work)
-    return bridge.wait(_awaited(work, timeout))
+    return bridge.wait(work, timeout)
 
 
 def _bridge() -> Bridge:
@@ -179,11 +181,15 @@ def _settle(result: concurrent.futures.Future[T], ended: asyncio.Task[T]) -> Non
         result.set_result(ended.result())
 
 
-def _adopt(context: Context) -> None:
-    """Set in this thread's context what differs in `context`."""
-    for variable, value in context.items():
-        if variable.get(_UNSET) is not value:
-            variable.set(value)
+def _close(work: object) -> None:
+    """Have a coroutine that never began not be missed."""
+    if isinstance(work, Coroutine):
+        work.close()
+
+
+def _adopt(context: Context) -> dict[ContextVar[Any], Token[Any]]:
+    """Set in this thread's context what differs in `context`, and return how to undo it."""
+    return {variable: variable.set(value) for variable, value in context.items() if variable.get(_UNSET) is not value}
 
 
 _UNSET = object()

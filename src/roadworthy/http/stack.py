@@ -10,10 +10,12 @@ Problems    turns what escapes the application into problem details           pr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from roadworthy.bridge import BRIDGE, Bridge
 from roadworthy.health.checks import database_check, queue_check
 from roadworthy.health.policy import HealthState
 from roadworthy.health.report import Health
@@ -55,6 +57,7 @@ class Stack:
         self.app = app
         self.service = service
         self.drain = Drain()
+        self._bridge: Bridge | None = None
         self._lifespan = Lifespan(app, service)
         self._problems = Problems(app)
         self._identity = Identity(Measuring(Draining(self._problems, self.drain), service, self.drain, route))
@@ -62,6 +65,9 @@ class Stack:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
         kind = scope["type"]
+        if self._bridge is None or self._bridge.loop is not asyncio.get_running_loop():
+            self._bridge = Bridge(asyncio.get_running_loop())
+        BRIDGE.set(self._bridge)
         if kind == "http":
             exchange = Exchange(scope, send, self.drain)
             if scope["path"] in PATHS:

@@ -56,7 +56,7 @@ class Call(msgspec.Struct, frozen=True, tag=True):
     name: str
     arguments: bytes
     job: ClaimedJob
-    context: dict[str, str]
+    context: dict[str, str | int]
 
 
 class Returned(msgspec.Struct, frozen=True, tag=True):

@@ -167,7 +167,8 @@ class Child:
 
 def _call(spec: JobSpec, current: CurrentJob, arguments: dict[str, Any]) -> Call:
     function = spec.function
-    context = {name: str(value) for name, value in logging.CONTEXT.get({}).items()}
+    carried = logging.CONTEXT.get({}).items()
+    context = {name: value if isinstance(value, int) else str(value) for name, value in carried}
     encoded = spec.arguments.encode(arguments)
     return Call(function.__module__, function.__qualname__, encoded, current.claimed, context)
 

@@ -100,6 +100,7 @@ class Worker:
         self._defect: BaseException | None = None
         self._broken = asyncio.Event()
         self._hopeless = asyncio.Event()
+        self._stuck_queue = ""
 
     async def run(self, stop: asyncio.Event, grace: timedelta = timedelta(seconds=30)) -> None:
         """Work until `stop` is set, then drain.
@@ -131,11 +132,10 @@ class Worker:
                 await self._leave_behind()
         log.info("worker stopped", worker=self.name)
         if self._hopeless.is_set():
-            queues = ", ".join(name for name, lane in self._lanes.items() if lane.stuck_since is not None)
             raise WorkerStuck(
-                f"worker {self.name!r} ended: all slots of queue {queues} were taken by jobs that do not end when they "
-                "are cancelled. Let CancelledError pass in async jobs; give plain ones time-outs of their own, or "
-                "process=True"
+                f"worker {self.name!r} ended: all slots of queue {self._stuck_queue!r} were taken by jobs that do not "
+                "end when they are cancelled. Let CancelledError pass in async jobs; give plain ones time-outs of "
+                "their own, or process=True"
             )
 
     async def _until_told(self, stop: asyncio.Event) -> None:
@@ -157,6 +157,9 @@ class Worker:
                 task.cancel()
                 if held.timer is not None:
                     held.timer.cancel()
+                if held.given_up:
+                    # Else the end of the loop would wait for it, for ever.
+                    asyncio.tasks._unregister_task(task)
 
     def _busy_with(self) -> dict[str, object]:
         """Return which job the event loop is at; called in the watchdog's thread."""
@@ -460,9 +463,10 @@ class Worker:
         A slot whose job does not end is not at work.
         """
         oldest = self._clock() - 3 * max(self._poll, 1.0)
-        return self._retiring or all(
+        claims = all(
             (lane.claimed_at >= oldest or lane.free == 0) and lane.stuck_since is None for lane in self._lanes.values()
         )
+        return self._retiring or (claims and not self._hopeless.is_set())
 
     def _despair(self) -> None:
         """End the worker when all slots of a queue have long been stuck: another process begins with free ones."""
@@ -470,6 +474,7 @@ class Worker:
         for lane in self._lanes.values():
             if lane.stuck_since is not None and lane.stuck_since <= oldest and not self._hopeless.is_set():
                 log.critical("all slots of a queue are stuck; the worker ends", worker=self.name, queue=lane.queue.name)
+                self._stuck_queue = lane.queue.name
                 self._hopeless.set()
 
     async def _tend(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -19,6 +20,9 @@ from roadworthy.runtime.web import serving
 from roadworthy.service import ASGIApp, ServiceSpec
 
 Changed = Callable[[ProcessState], Awaitable[None]]
+
+BLOCKED = 71
+"""The exit code of a worker whose event loop was blocked for too long."""
 
 _UNDER_WAY = 0.8
 """The share of the grace that work under way has; the rest is for what follows it."""
@@ -56,9 +60,15 @@ async def work(
 ) -> None:
     """Run the jobs of `queues` until told to stop; those under way then finish within the grace, or are given back.
 
-    Once `retired` is set, no more are taken, and the end comes when the last has finished.
+    Once `retired` is set, no more are taken, and the end comes when the last has finished. Where a job blocks the event
+    loop for longer than a lease lasts, the process ends with the code `BLOCKED`.
+
+    Raises:
+        WorkerStuck: all slots of a queue were taken by jobs that do not end.
     """
-    worker = Worker(binding.engine, spec.jobs, queues, name=name, metrics=binding.metrics)
+    worker = Worker(
+        binding.engine, spec.jobs, queues, name=name, metrics=binding.metrics, abandon=lambda: os._exit(BLOCKED)
+    )
     await changed("ready")
     retiring = asyncio.create_task(_retire(worker, retired or asyncio.Event(), stop), name="retire")
     try:

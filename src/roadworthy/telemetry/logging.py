@@ -64,10 +64,11 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
 
 def current() -> tuple[Format, Level]:
     """Return how lines are written now, for another process to write them alike."""
-    level = logging.getLogger().level
-    is_json = structlog.is_configured() and structlog.get_config()["processors"][-1] is _json
-    known: Level = next((name for name, number in _LEVELS.items() if number >= level), "critical")
-    return "json" if is_json else "console", known
+    root = logging.getLogger()
+    if not any(isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter) for handler in root.handlers):
+        return "auto", "info"
+    level: Level = next(name for name, number in _LEVELS.items() if number >= root.level)
+    return "json" if structlog.get_config()["processors"][-1] is _json else "console", level
 
 
 def _processors(*, console: bool, colors: bool) -> tuple[list[Processor], list[Processor]]:
