@@ -19,10 +19,12 @@ from roadworthy.declaration import Declared, declaring_directory, declaring_plac
 from roadworthy.duration import minutes, seconds
 from roadworthy.errors import DeclarationError, NotRunning
 from roadworthy.handles.database import Database
+from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.resource import Resource
 from roadworthy.health.spec import RESERVED, Check, Observe
+from roadworthy.jobs.limits import Limit
 from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
@@ -163,6 +165,7 @@ class Service:
         backoff: Backoff | None = None,
         scale_in_after: timedelta = minutes(5),
         timeout: timedelta | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Queue:
         """Declare a queue of jobs.
 
@@ -170,12 +173,22 @@ class Service:
         worker no longer renews it, `workers` the number of worker processes or its bounds, `concurrency` how many jobs
         one of them runs at once, `target_latency` in what time a job should start, `backoff` how long a failed
         one waits, `scale_in_after` how long fewer workers must have been enough before one goes, `timeout` what ends an
-        attempt of any job that declares none of its own.
+        attempt of any job that declares none of its own, `limits` how many of its jobs run at once and begin in a time,
+        over all processes.
         """
         bounds = (workers, workers) if isinstance(workers, int) else workers
         backoff = backoff or Backoff()
         spec = QueueSpec(
-            name, attempts, lease, bounds, concurrency, target_latency, backoff, scale_in_after, timeout=timeout
+            name,
+            attempts,
+            lease,
+            bounds,
+            concurrency,
+            target_latency,
+            backoff,
+            scale_in_after,
+            timeout=timeout,
+            limits=tuple(limits),
         )
         self.declared.add("queue", spec)
         return Queue(self, spec)
@@ -261,6 +274,11 @@ class Service:
             return function
 
         return declare
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The service's dead jobs, to look at, retry or discard."""
+        return DeadLetters(self)
 
     def resource(self, open: Callable[[], AbstractAsyncContextManager[T]]) -> Resource[T]:
         """Declare something of the service's own that each process opens when it starts and closes when it stops.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
+from roadworthy.jobs.dead_letters import carry_out, named
 from roadworthy.jobs.engine import Engine, Failure, NewJob
 from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.jobs.postgres import PostgresEngine
@@ -88,3 +89,8 @@ async def postgres_backend(dsn: str) -> AsyncIterator[Backend]:
             yield Backend(engine, advance)
         finally:
             await engine.close()
+
+
+async def retry_dead(engine: Engine, ids: Sequence[int]) -> int:
+    """Retry these dead jobs; return how many are ready again."""
+    return (await carry_out(engine.dead_letters, "retry", named(ids), who="test")).changed

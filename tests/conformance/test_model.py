@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from roadworthy.jobs.engine import Bury, ClaimedJob, Done, NewJob, Outcome, Release, Retry
 from roadworthy.runtime.scratch import ScratchServer
 
-from .engines import FAILURE, LEASE, Backend, memory_backend, new_job, postgres_backend
+from .engines import FAILURE, LEASE, Backend, memory_backend, new_job, postgres_backend, retry_dead
 
 _enqueue = st.tuples(
     st.just("enqueue"),
@@ -85,8 +85,8 @@ class Actor:
             case "rescue":
                 return sorted((self.numbers[one.id], one.attempt, one.buried) for one in await engine.rescue())
             case "retry dead":
-                return await engine.operations.retry_dead(
-                    [record.id for record in reversed(await engine.operations.jobs(state="dead"))]
+                return await retry_dead(
+                    engine, [record.id for record in reversed(await engine.operations.jobs(state="dead"))]
                 )
             case "discard":
                 ids = [id for id, number in self.numbers.items() if number == detail]

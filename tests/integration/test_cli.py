@@ -135,8 +135,8 @@ def test_an_empty_database_has_nothing_to_show(output: Output) -> None:
 def test_counts_and_lists_are_tables(output: Output) -> None:
     assert main(["jobs", "counts"]) == 0
     header, row = output().splitlines()
-    assert header.split() == ["QUEUE", "SCHEDULED", "READY", "RUNNING", "DEAD", "OLDEST", "READY"]
-    assert row.split() == ["mail", "1", "0", "0", "3", "-"]
+    assert header.split() == ["QUEUE", "SCHEDULED", "READY", "RUNNING", "BLOCKED", "HELD", "DEAD", "OLDEST", "READY"]
+    assert row.split() == ["mail", "1", "0", "0", "0", "0", "3", "-"]
     assert main(["jobs", "counts", "--json"]) == 0
     assert json.loads(output())["queues"][0]["dead"] == 3
     assert main(["jobs", "list", "--queue", "mail", "--job", "send", "--limit", "2"]) == 0
@@ -172,7 +172,7 @@ def test_all_dead_jobs_are_changed_only_when_confirmed(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert main(["jobs", "discard", "--all"]) == 2
-    assert "3 jobs would be affected; add --yes" in capsys.readouterr().err
+    assert "3 dead jobs would be affected; add --yes" in capsys.readouterr().err
     person, terminal = os.openpty()
     with os.fdopen(terminal) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
@@ -181,10 +181,11 @@ def test_all_dead_jobs_are_changed_only_when_confirmed(
         assert main(["jobs", "discard", "--all"]) == 1
         capsys.readouterr()
         assert main(["jobs", "retry", "--all", "--queue", "mail"]) == 0
-        assert capsys.readouterr() == ("3 jobs ready again\n", "retry 3 jobs? [y/N] ")
+        assert capsys.readouterr() == ("3 jobs ready again\n", "retry 3 dead jobs? [y/N] ")
     os.close(person)
     assert main(["jobs", "discard", "--all", "--yes", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"asked": 0, "changed": 0}
+    told = json.loads(capsys.readouterr().out)
+    assert (told["asked"], told["changed"], told["conflicts"], told["gone"]) == (0, 0, 0, 0)
     assert dead
 
 
@@ -192,4 +193,4 @@ def test_all_dead_jobs_are_changed_only_when_confirmed(
 @pytest.mark.parametrize("arguments", [[], ["7", "--all"], ["7", "--queue", "mail"]])
 def test_what_to_change_must_be_clear(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["jobs", "retry", *arguments]) == 2
-    assert "name the jobs by id, or take --all" in capsys.readouterr().err
+    assert "name the jobs by id, or narrow them" in capsys.readouterr().err

@@ -38,7 +38,12 @@ PostgresError = asyncpg.PostgresError
 LockNotAvailable = asyncpg.LockNotAvailableError
 DeadlockDetected = asyncpg.DeadlockDetectedError
 UniqueViolation = asyncpg.UniqueViolationError
-UndefinedTable = asyncpg.UndefinedTableError
+MISSING = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InvalidSchemaNameError,
+)
 InvalidCatalogName = asyncpg.InvalidCatalogNameError
 DuplicateDatabase = asyncpg.DuplicateDatabaseError
 UNREADABLE = (asyncpg.DataError, asyncpg.PostgresSyntaxError)
