@@ -1,23 +1,45 @@
-"""Wake-ups, held back so that a busy queue sends few: at once for the first, then at most one per interval."""
+"""Wake-ups, held back so that a busy queue sends few: the first at once, then for a tenth of the time at most.
+
+How long one took tells how much the database has to do: an idle one has the next wake-up sent after a millisecond or
+two, a busy one after the longest interval.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
 from roadworthy.errors import DatabaseUnavailable
 
+_IDLE_PER_BUSY = 9.0
+_SHORTEST_INTERVAL = 0.001
+
 
 class Notifier:
     """Sends the names of queues that may have become ready. What comes during an interval is sent at its end."""
 
-    def __init__(self, send: Callable[[list[str]], Awaitable[None]], *, interval: timedelta) -> None:
-        """`send` tells every listener; the least time between two calls of it is `interval`."""
+    def __init__(
+        self,
+        send: Callable[[list[str]], Awaitable[None]],
+        *,
+        interval: timedelta,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`send` tells every listener; between two calls of it pass nine times as long as it took.
+
+        That is 1 ms at least and `interval` at most. `clock` counts seconds, `sleep` waits for some.
+        """
         self._send = send
-        self._interval = interval.total_seconds()
+        self._longest = interval.total_seconds()
+        self._clock = clock
+        self._sleep = sleep
         self._pending: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
+        self.sending = False
 
     def wake(self, queues: Iterable[str]) -> None:
         """Have workers of `queues` look for jobs. Returns at once."""
@@ -35,15 +57,19 @@ class Notifier:
 
     async def _run(self) -> None:
         while self._pending:
+            began = self._clock()
             await self._flush()
-            await asyncio.sleep(self._interval)
+            rest = max((self._clock() - began) * _IDLE_PER_BUSY, _SHORTEST_INTERVAL)
+            await self._sleep(min(rest, self._longest))
 
     async def _flush(self) -> None:
         queues, self._pending = list(self._pending), {}
         if not queues:
             return
-        try:
-            await self._send(queues)
-        except DatabaseUnavailable:
-            # Workers find the jobs when they next poll.
-            return
+        self.sending = True
+        # Should it fail, workers find the jobs when they next poll.
+        with contextlib.suppress(DatabaseUnavailable):
+            try:
+                await self._send(queues)
+            finally:
+                self.sending = False

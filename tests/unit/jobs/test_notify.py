@@ -1,9 +1,11 @@
-"""Wake-ups: the first at once, the rest at most one per interval, none lost."""
+"""Wake-ups: the first at once, the rest for a tenth of the time at most, none lost."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+
+import pytest
 
 from roadworthy.errors import DatabaseUnavailable
 from roadworthy.jobs.notify import Notifier
@@ -14,6 +16,7 @@ async def test_a_burst_is_sent_as_two() -> None:
 
     async def send(queues: list[str]) -> None:
         sent.append(queues)
+        await asyncio.sleep(0.005)
 
     notifier = Notifier(send, interval=timedelta(milliseconds=20))
     notifier.wake([])
@@ -31,10 +34,14 @@ async def test_a_burst_is_sent_as_two() -> None:
 async def test_closing_sends_what_is_held_back() -> None:
     sent: list[list[str]] = []
 
+    now = 0.0
+
     async def send(queues: list[str]) -> None:
+        nonlocal now
+        now += 1000
         sent.append(queues)
 
-    notifier = Notifier(send, interval=timedelta(hours=1))
+    notifier = Notifier(send, interval=timedelta(hours=1), clock=lambda: now)
     notifier.wake(["a"])
     await asyncio.sleep(0.01)
     notifier.wake(["b"])
@@ -57,3 +64,22 @@ async def test_a_hint_that_cannot_be_sent_is_dropped() -> None:
         await asyncio.sleep(0.01)
         assert calls == expected
     await notifier.close()
+
+
+@pytest.mark.parametrize(("takes", "rest"), [(0.0, 0.001), (0.0005, 0.0045), (0.01, 0.01)])
+async def test_the_rest_between_two_follows_from_what_one_took_up_to_the_interval(takes: float, rest: float) -> None:
+    now, rests = 0.0, list[float]()
+
+    async def send(_queues: list[str]) -> None:
+        nonlocal now
+        assert notifier.sending
+        now += takes
+
+    async def sleep(seconds: float) -> None:
+        assert not notifier.sending
+        rests.append(seconds)
+
+    notifier = Notifier(send, interval=timedelta(milliseconds=10), clock=lambda: now, sleep=sleep)
+    notifier.wake(["a"])
+    await asyncio.sleep(0.001)
+    assert rests == pytest.approx([rest])
