@@ -14,8 +14,8 @@ from vitals.confidence.score import (
     Confidence,
     Record,
     agreement,
-    freshness,
     frequency,
+    freshness,
     reliability,
     score,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -38,8 +38,8 @@ def collector(store: Store, **options: int | timedelta) -> Collector[str]:
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[Store]:
-    yield Store()
+async def store() -> Store:
+    return Store()
 
 
 async def test_an_item_alone_goes_at_once(store: Store) -> None:
