@@ -9,7 +9,7 @@ service = Service("vitals", version="1.0.0", owner="health", app="vitals.app:app
 # What it needs.
 database = service.database(migrations="migrations")
 ingestion = service.queue(
-    "ingestion", attempts=5, lease=seconds(15), workers=(1, 2), concurrency=4, target_latency=seconds(5)
+    "ingestion", attempts=5, lease=seconds(10), workers=(1, 2), concurrency=4, target_latency=seconds(5)
 )
 confidence = service.queue("confidence", attempts=5, lease=seconds(30), workers=(1, 2), concurrency=4, target_latency=seconds(60))
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(1), workers=(1, 1), target_latency=minutes(5))
@@ -110,7 +110,8 @@ service.alert(
     "a transaction that holds a lock on internal.latest_unified_metrics, and dead refresh_latest_metrics jobs.",
 )
 
-# The jobs declare themselves on these handles, so they are imported last.
+# The jobs and checks declare themselves on these handles, so they are imported last.
+from vitals import health as health  # noqa: E402
 from vitals.confidence import jobs as confidence_jobs  # noqa: E402, F401
 from vitals.ingestion import jobs as ingestion_jobs  # noqa: E402, F401
 from vitals.reading import jobs as reading_jobs  # noqa: E402, F401
