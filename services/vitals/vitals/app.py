@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 from fastapi import FastAPI
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from vitals.service import service
-from vitals.web import api
+from vitals.web import api, operator
 from vitals.webhooks.receiving import endpoint
 
 _webhooks = Route("/webhooks/{provider}", endpoint)
@@ -37,6 +39,12 @@ site = Site(
 )
 
 site.include_router(api.router)
+site.include_router(operator.router)
+site.mount(
+    "/operator/static",
+    operator.VersionedFiles(directory=str(resources.files("vitals").joinpath("static"))),
+    name="static",
+)
 site.router.routes.append(_webhooks)
 
 app = service.install(site)

@@ -1,0 +1,1 @@
+"""What an operator sees and does: who that is, how all goes, and what failed."""
