@@ -16,26 +16,32 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import Declared, declaring_directory, declaring_place
-from roadworthy.duration import minutes, seconds
+from roadworthy.duration import days, minutes, seconds
 from roadworthy.errors import DeclarationError, NotRunning
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.resource import Resource
+from roadworthy.handles.workflows import Workflow
 from roadworthy.health.spec import RESERVED, Check, Observe
+from roadworthy.jobs.flows import OnTaken, WorkflowState
 from roadworthy.jobs.limits import Limit
 from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
+from roadworthy.scaling.spec import Scaling
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
 
 if TYPE_CHECKING:
     from roadworthy.binding import Binding
+    from roadworthy.database.driver import Connection
     from roadworthy.runtime.settings import Settings
 
 T = TypeVar("T")
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+_SCALE_IN_AFTER = minutes(5)
 
 ASGIApp = Callable[..., Awaitable[None]]
 
@@ -45,7 +51,8 @@ class ServiceSpec:
     """Everything that a service declares, for `check` and whatever is generated from it.
 
     `places` says where each was declared ("path:line"), by (kind, name) as in ("queue", "crawling"). `app` names the
-    ASGI application ("package.module:attribute") where the declaration says so.
+    ASGI application ("package.module:attribute") where the declaration says so. `scaling` has, by the name of the
+    queue, what its workers are scaled by besides its latency.
     """
 
     name: str
@@ -61,6 +68,7 @@ class ServiceSpec:
     checks: tuple[Check, ...]
     request_buckets: tuple[float, ...]
     places: Mapping[tuple[str, str], str]
+    scaling: Mapping[str, Scaling]
 
 
 class Service:
@@ -99,6 +107,7 @@ class Service:
         self._request_buckets = None if request_buckets is None else tuple(request_buckets)
         self.declared = Declared()
         self._resources: list[Resource[Any]] = []
+        self._scaling: dict[str, Scaling] = {}
         self._binding: Binding | None = None
 
     def __repr__(self) -> str:
@@ -122,6 +131,7 @@ class Service:
             checks=of("check"),
             request_buckets=self._buckets(of("objective")),
             places=dict(self.declared.places),
+            scaling=dict(self._scaling),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:
@@ -163,9 +173,11 @@ class Service:
         concurrency: int = 10,
         target_latency: timedelta = seconds(30),
         backoff: Backoff | None = None,
-        scale_in_after: timedelta = minutes(5),
+        scale_in_after: timedelta = _SCALE_IN_AFTER,
         timeout: timedelta | None = None,
         limits: Sequence[Limit] = (),
+        scaling: Scaling | None = None,
+        keep_dead: timedelta | None = None,
     ) -> Queue:
         """Declare a queue of jobs.
 
@@ -174,7 +186,8 @@ class Service:
         one of them runs at once, `target_latency` in what time a job should start, `backoff` how long a failed
         one waits, `scale_in_after` how long fewer workers must have been enough before one goes, `timeout` what ends an
         attempt of any job that declares none of its own, `limits` how many of its jobs run at once and begin in a time,
-        over all processes.
+        over all processes, `scaling` by what else the number of workers goes than by the latency, `keep_dead` for how
+        long dead letters are kept, for ever without.
         """
         bounds = (workers, workers) if isinstance(workers, int) else workers
         backoff = backoff or Backoff()
@@ -189,9 +202,39 @@ class Service:
             scale_in_after,
             timeout=timeout,
             limits=tuple(limits),
+            keep_dead=keep_dead,
         )
+        if scaling is not None:
+            _check_scaling(spec, scaling)
+            self._scaling[name] = scaling
         self.declared.add("queue", spec)
         return Queue(self, spec)
+
+    def workflow(
+        self,
+        name: str,
+        *,
+        keep: timedelta = days(7),
+        on_taken: OnTaken = "refuse",
+        connection: Connection | None = None,
+    ) -> Workflow:
+        """Begin a workflow: an `async with` in which jobs are added that wait for each other.
+
+        It is remembered for `keep` at least, and until its members have ended. A member whose unique key another job
+        has is an error, or with `on_taken="skip"` left out. `connection` is one whose transaction is to carry the jobs,
+        where that is not the calling task's current one.
+        """
+        return Workflow(self, name, keep, on_taken, connection)
+
+    async def find_workflow(self, id: int) -> WorkflowState | None:
+        """Count the members of a workflow by state; None for one that is not known, or no longer."""
+        return await self.binding(f"workflow {id}").engine.flows.workflow(id)
+
+    async def cancel_workflow(self, id: int) -> int:
+        """Cancel the members of a workflow that wait or run; return how many. Dead ones stay."""
+        flows = self.binding(f"workflow {id}").engine.flows
+        ended, asked = await flows.cancel(await flows.members(id))
+        return ended + asked
 
     def counter(self, name: str, help: str, *, labels: Mapping[str, Iterable[str] | None] | None = None) -> Counter:
         """Declare a counter. `labels` gives each label's allowed values, or None to leave them open (at most 100)."""
@@ -345,3 +388,15 @@ class Service:
         finally:
             self._binding = None
             self.declared.closed = False
+
+
+def _check_scaling(queue: QueueSpec, scaling: Scaling) -> None:
+    fewest, most = queue.workers
+    if fewest == most:
+        raise DeclarationError(
+            f"queue {queue.name!r} has scaling= but workers={most}; give it bounds, as in (1, {most})"
+        )
+    if scaling.down is not None and queue.scale_in_after != _SCALE_IN_AFTER:
+        raise DeclarationError(
+            f"queue {queue.name!r} has scale_in_after= and rules downwards; say it in their window= alone"
+        )

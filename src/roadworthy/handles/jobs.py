@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from roadworthy.binding import Binding
+from roadworthy.errors import NoResult
 from roadworthy.handles.host import Host
-from roadworthy.jobs.arguments import Arguments, UniqueKey
+from roadworthy.jobs.arguments import Arguments, UniqueKey, UniqueWhile
 from roadworthy.jobs.engine import NewJob
 from roadworthy.jobs.enqueue import new_job
+from roadworthy.jobs.flows import UNFINISHED, no_result
+from roadworthy.jobs.limits import Limit
 from roadworthy.jobs.missed import Missed
-from roadworthy.jobs.spec import JobSpec, QueueSpec
+from roadworthy.jobs.results import ResultType
+from roadworthy.jobs.sealing import needed
+from roadworthy.jobs.spec import JobSpec, QueueSpec, Upgrade
 
 if TYPE_CHECKING:
     from roadworthy.database.driver import Connection
 
 P = ParamSpec("P")
+R = TypeVar("R")
+
+_FIRST_LOOK = 0.02
+_LONGEST_LOOK = 1.0
+
+
+class Declaring(Protocol):
+    """Makes a function a job."""
+
+    # A coroutine function is a function as well; the first that fits counts.
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Job[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Job[P, R]: ...
 
 
 class Queue:
@@ -41,7 +62,14 @@ class Queue:
         missed: Missed = "latest",
         attempts: int | None = None,
         process: bool = False,
-    ) -> Callable[[Callable[P, Any]], Job[P]]:
+        limits: Sequence[Limit] = (),
+        unique_while: UniqueWhile = "alive",
+        unique_for: timedelta | None = None,
+        keep: timedelta | None = None,
+        version: int = 1,
+        upgrade: Upgrade | None = None,
+        encrypted: bool = False,
+    ) -> Declaring:
         """Make a function a job of this queue.
 
         An async function runs on the worker's event loop, a plain one in a thread of the worker, or with `process` in a
@@ -51,11 +79,20 @@ class Queue:
         added. `timeout` ends one attempt, by default the queue's. A lower `priority` runs first. `every` or `cron`
         (five fields) make it repeat, once per fire time however many schedulers run. `timezone` names the IANA zone by
         whose clocks `cron` goes. `missed` says which fire times to make up for when no scheduler ran: the `latest`,
-        `all` of them (a thousand at most) or none (`skip`). `attempts` overrides the queue's.
+        `all` of them (a thousand at most) or none (`skip`). `attempts` overrides the queue's. `limits` say how many of
+        it run at once and begin in a time, over all processes, besides the queue's.
+
+        `unique_while` says while what a job has its key: as long as it is `alive`, which is until it ends or dies; as
+        long as it is `waiting`, until a worker takes it; or until it is resolved, `unresolved` also while it is dead.
+        `unique_for` is for how long after it was enqueued it has the key besides, even if it has ended. `keep` is for
+        how long a job is kept after its end, with what it returned. `version` counts the shapes that its arguments have
+        had, and `upgrade(version, arguments)` turns those of an earlier one into this one's. `encrypted` keeps arguments
+        and result from whoever reads the database.
         """
 
-        def declare(function: Callable[P, Any]) -> Job[P]:
+        def declare(function: Callable[..., Any]) -> Job[..., Any]:
             arguments = Arguments.of(function)
+            templates = dict.fromkeys(limit.per for limit in (*self.spec.limits, *limits) if limit.per is not None)
             spec = JobSpec(
                 name=function.__name__,
                 queue=self.spec.name,
@@ -69,6 +106,15 @@ class Queue:
                 timezone=timezone,
                 missed=missed,
                 attempts=self.spec.attempts if attempts is None else attempts,
+                limits=tuple(limits),
+                limit_keys=tuple(UniqueKey(template, arguments, "per") for template in templates),
+                unique_while=unique_while,
+                unique_for=unique_for,
+                keep=keep,
+                returns=ResultType() if keep is None else ResultType.of(function),
+                version=version,
+                upgrade=upgrade,
+                encrypted=encrypted,
                 runs="process" if process else "loop" if inspect.iscoroutinefunction(function) else "thread",
             )
             self._service.declared.add("job", spec)
@@ -87,7 +133,7 @@ class EnqueueOptions:
     connection: Connection | None = None
 
 
-class Job(Generic[P]):
+class Job(Generic[P, R]):
     """The handle of a job. Calling it runs the function here and now; `enqueue` has a worker run it."""
 
     def __init__(self, service: Host, spec: JobSpec, options: EnqueueOptions | None = None) -> None:
@@ -112,7 +158,7 @@ class Job(Generic[P]):
         run_at: datetime | None = None,
         priority: int | None = None,
         connection: Connection | None = None,
-    ) -> Job[P]:
+    ) -> Job[P, R]:
         """Return this job with other options for `enqueue`.
 
         `delay` counts from the database's now; `run_at` is a moment with a time zone. `connection` is one whose
@@ -145,11 +191,69 @@ class Job(Generic[P]):
 
     def _new(self, bound: dict[str, Any]) -> NewJob:
         options = self._options
-        return new_job(self.spec, bound, priority=options.priority, delay=options.delay, run_at=options.run_at)
+        return new_job(
+            self.spec,
+            bound,
+            priority=options.priority,
+            delay=options.delay,
+            run_at=options.run_at,
+            keys=self._binding.keys,
+        )
+
+    def prepared(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """Return what `enqueue` would add, for a workflow to add; raise as it does."""
+        return self._new(self.spec.arguments.bind(*args, **kwargs))
+
+    async def result(self, id: int) -> R:
+        """Return what a job that is kept returned.
+
+        Raises:
+            NoResult: it has none; the error's `state` says why.
+        """
+        outcome = await self._binding.engine.flows.outcome(id)
+        if outcome is not None and outcome.job != self.name:
+            outcome = None
+        if outcome is None or outcome.result is None or outcome.state != "succeeded":
+            raise no_result(self.name, id, outcome)
+        clear = outcome.result
+        if outcome.encrypted:
+            clear = needed(self._binding.keys, self.name).open(self.name, clear)
+        value: R = self.spec.returns.decode(clear)
+        return value
+
+    async def wait(self, id: int, *, timeout: timedelta) -> R:
+        """Return what a job that is kept returns, as soon as it has.
+
+        Raises:
+            TimeoutError: it has not ended within `timeout`.
+            NoResult: it will have none; the error's `state` says why.
+        """
+        pause = _FIRST_LOOK
+        async with asyncio.timeout(timeout.total_seconds()):
+            while True:
+                try:
+                    return await self.result(id)
+                except NoResult as missing:
+                    if missing.state not in UNFINISHED:
+                        raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_LOOK)
+
+    async def cancel(self, *ids: int) -> int:
+        """Cancel jobs, at once; return how many were waiting, or run and end within a second or so.
+
+        A running one is cancelled as a task is; a plain function sees `current_job().cancelled`, and a child process is
+        ended. What waits in a workflow for the success of a cancelled job is cancelled, too.
+        """
+        ended, asked = await self._binding.engine.flows.cancel(ids)
+        return ended + asked
+
+    @property
+    def _binding(self) -> Binding:
+        return self._service.binding(f"job {self.spec.name!r}")
 
     async def _add(self, jobs: list[NewJob]) -> list[int | None]:
-        binding = self._service.binding(f"job {self.spec.name!r}")
         connection: Any = self._options.connection
         if connection is not None:
-            return await binding.engine.enqueue(jobs, connection=connection)
-        return await binding.engine.enqueue(jobs)
+            return await self._binding.engine.enqueue(jobs, connection=connection)
+        return await self._binding.engine.enqueue(jobs)

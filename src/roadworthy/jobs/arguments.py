@@ -7,7 +7,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,6 +15,9 @@ from roadworthy.errors import DeclarationError, InvalidArguments
 
 LARGEST = 1_000_000
 """The most bytes of one job's arguments: a worker takes hundreds of jobs ahead and holds them all."""
+
+UniqueWhile = Literal["waiting", "alive", "unresolved"]
+"""While a job has its unique key: until a worker takes it, until it ends or dies, or also as long as it is dead."""
 
 _LONGEST_KEY = 500
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -111,18 +114,18 @@ def _constant(value: Any) -> Callable[[], Any]:
 class UniqueKey:
     """A compiled template such as "{site}:{url}", whose keys never collide for different arguments."""
 
-    def __init__(self, template: str, arguments: Arguments) -> None:
-        """Compile `template`; raise `DeclarationError` where it names something that is no parameter of the job."""
+    def __init__(self, template: str, arguments: Arguments, option: str = "unique") -> None:
+        """Compile `template`, given as `option`; raise `DeclarationError` where a name in it is no parameter's."""
         self.template = template
         self._fields = tuple(_FIELD.findall(template))
         for field in self._fields:
             if field not in arguments.names:
                 raise DeclarationError(
-                    f"job {arguments.name!r} has unique={template!r}, but no parameter {field!r}; "
+                    f"job {arguments.name!r} has {option}={template!r}, but no parameter {field!r}; "
                     f"use {', '.join(arguments.names) or 'a parameter'}"
                 )
         if "{" in _FIELD.sub("", template) or "}" in _FIELD.sub("", template):
-            raise DeclarationError(f"job {arguments.name!r} has unique={template!r} with an unpaired brace; balance it")
+            raise DeclarationError(f"job {arguments.name!r} has {option}={template!r} with an unpaired brace; balance it")
 
     def of(self, bound: dict[str, Any]) -> str:
         """Return the key: the values as a JSON array, so that 1 and "1" differ and no value can forge a separator."""

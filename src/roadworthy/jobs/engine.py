@@ -11,23 +11,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from roadworthy.jobs.arguments import UniqueWhile
 from roadworthy.jobs.dead_letters import DeadLetters
 from roadworthy.jobs.limits import LimitRule
 from roadworthy.jobs.operations import Operations
+from roadworthy.jobs.workers import WorkerName, WorkerReport
 
 if TYPE_CHECKING:
     from roadworthy.jobs.flows import Flows
 
 REPLACED_AFTER = timedelta(minutes=5)
 """For how long another definition of a schedule must have been seen alone to have taken the place of this one."""
-
-
-UniqueWhile = Literal["waiting", "alive", "unresolved"]
-"""While a job has its unique key: until a worker takes it, until it ends, or also as long as it is dead."""
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -283,6 +281,12 @@ class Engine(Protocol):
 
     async def counts(self) -> list[QueueCounts]:
         """Every queue that holds a job, by name."""
+
+    async def report_worker(self, worker: WorkerName, report: WorkerReport, *, up: timedelta, consumes: bool) -> None:
+        """Keep what a worker tells of itself, `up` being for how long it has worked; `operations.workers` tells it."""
+
+    async def forget_worker(self, worker: WorkerName) -> None:
+        """Forget a worker that ends."""
 
     async def close(self) -> None:
         """Let go of what the engine itself holds."""

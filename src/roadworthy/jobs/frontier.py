@@ -10,7 +10,7 @@ from the beginning, which always comes: at once while that is affordable, else a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -23,6 +23,9 @@ _ANCIENT = datetime(1, 1, 2, tzinfo=UTC)
 
 Place = tuple[int, datetime, int]
 """A job's place in its queue: priority, since when it is ready, id."""
+
+WHOLE: Sequence[tuple[Place, int]] = (((_BELOW_ALL, _ANCIENT, 0), _ABOVE_ALL),)
+"""The whole queue as a stretch to claim from."""
 
 
 @dataclass(slots=True)

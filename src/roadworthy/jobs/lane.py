@@ -10,13 +10,14 @@ from typing import Literal
 
 from roadworthy.jobs.current import CurrentJob
 from roadworthy.jobs.engine import ClaimedJob
+from roadworthy.jobs.limits import LimitRule
 from roadworthy.jobs.spec import QueueSpec
 
 _HORIZON = 0.05
 _MOST_AHEAD = 500
 _SMOOTHING = 0.05
 
-Cut = Literal["lease lost", "drain", "timeout"]
+Cut = Literal["lease lost", "drain", "timeout", "cancelled"]
 
 
 @dataclass(slots=True, eq=False)
@@ -54,10 +55,12 @@ class Lane:
     It takes as many ahead of its slots as it should start within 50 ms by its recent pace, so that no-ops come in
     large batches while jobs that take longer are left to whichever worker is free first. `exhausted` says that the
     last claim brought less than was asked for, so that a free slot alone is no reason to ask again. `stuck` counts the
-    slots of attempts that were given up and still run, `stuck_since` is when the last slot became one.
+    slots of attempts that were given up and still run, `stuck_since` is when the last slot became one. `limits` are the
+    queue's and its jobs'.
     """
 
     queue: QueueSpec
+    limits: tuple[LimitRule, ...] = ()
     waiting: deque[Held] = field(default_factory=deque)
     running: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)

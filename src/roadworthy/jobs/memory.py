@@ -28,10 +28,13 @@ from roadworthy.jobs.engine import (
     Retry,
     ScheduleRecord,
 )
+from roadworthy.jobs.limits import LimitRule
 from roadworthy.jobs.memory_dead_letters import MemoryDeadLetters
 from roadworthy.jobs.memory_flows import MemoryFlows
+from roadworthy.jobs.memory_limits import MemoryLimits
 from roadworthy.jobs.memory_operations import MemoryOperations
 from roadworthy.jobs.memory_store import Store
+from roadworthy.jobs.workers import WORKERS_KEPT, WorkerName, WorkerRecord, WorkerReport
 
 _EXPIRED = Failure("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection", "")
 
@@ -44,6 +47,7 @@ class MemoryEngine:
         self._store = Store(clock)
         self._fires: dict[str, datetime] = {}
         self._schedules: dict[str, dict[str, tuple[datetime, datetime]]] = {}
+        self._limits = MemoryLimits(self._store)
         self.flows = MemoryFlows(self._store)
         self.operations = MemoryOperations(self._store, self.flows)
         self.dead_letters = MemoryDeadLetters(self._store)
@@ -60,15 +64,15 @@ class MemoryEngine:
         self._store.wake(job.queue for job in jobs)
         return ids
 
-    async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+    async def claim(
+        self, queue: str, *, limit: int, lease: timedelta, worker: str, limits: Sequence[LimitRule] = ()
+    ) -> list[ClaimedJob]:
         """Lease ready jobs; see `Engine.claim`."""
         now = self._store.clock()
-        ready = sorted(
-            (kept for kept in self._store.kept.values() if kept.state == "ready" and kept.new.queue == queue),
-            key=lambda kept: kept.order,
-        )
+        plain = not limits and all(paused != queue for paused, _ in self._store.pauses)
+        ready = self._store.ready(queue)[:limit] if plain else self._limits.claim(queue, limit, limits)
         claimed: list[ClaimedJob] = []
-        for kept in ready[:limit]:
+        for kept in ready:
             kept.state, kept.worker, kept.expires_at = "running", worker, now + lease
             kept.lease += 1
             kept.attempt += 1
@@ -98,6 +102,7 @@ class MemoryEngine:
             if kept is None:
                 fenced.add(outcome.id)
                 continue
+            slots, kept.holds = kept.holds, ()
             match outcome:
                 case Done(result=result):
                     self.flows.succeed(kept, result)
@@ -118,6 +123,7 @@ class MemoryEngine:
                 case Bury(failure=failure):
                     self._store.bury(kept, failure)
                     self.flows.die(kept)
+            self._limits.free(slots)
         return fenced
 
     @asynccontextmanager
@@ -148,8 +154,10 @@ class MemoryEngine:
         for kept in due:
             kept.state = "ready"
         self._store.wake(kept.new.queue for kept in due)
-        left = scheduled[len(due) :]
-        return max(left[0].run_at - now, timedelta(0)) if left else None
+        moments = [kept.run_at for kept in scheduled[len(due) :][:1]]
+        if (opens_at := self._limits.open()) is not None:
+            moments.append(opens_at)
+        return max(min(moments) - now, timedelta(0)) if moments else None
 
     async def rescue(self, *, limit: int = 1000) -> list[Rescued]:
         """Take expired jobs back; see `Engine.rescue`."""
@@ -162,6 +170,7 @@ class MemoryEngine:
         rescued: list[Rescued] = []
         for kept in expired[:limit]:
             buried = kept.attempt >= kept.new.attempts
+            slots, kept.holds = kept.holds, ()
             rescued.append(Rescued(kept.id, kept.new.queue, kept.new.job, kept.attempt, kept.worker or "", buried))
             if buried:
                 self._store.bury(kept, _EXPIRED)
@@ -169,7 +178,12 @@ class MemoryEngine:
             else:
                 self._store.fail(kept, _EXPIRED)
                 self._store.make_ready(kept, now)
+            self._limits.free(slots)
         return rescued
+
+    async def mend(self, queues: Sequence[str], limits: Sequence[LimitRule]) -> None:
+        """Put limits right; see `Engine.mend`."""
+        self._limits.mend(queues, limits)
 
     async def note_schedule(self, schedule: str, definition: str, now: datetime) -> datetime:
         """Note how a schedule is declared; see `Engine.note_schedule`."""
@@ -218,6 +232,28 @@ class MemoryEngine:
             yield hints()
         finally:
             self._store.listeners.remove(arrived)
+
+    async def report_worker(self, worker: WorkerName, report: WorkerReport, *, up: timedelta, consumes: bool) -> None:
+        """Keep what a worker tells; see `Engine.report_worker`."""
+        now = self._store.clock()
+        self._store.workers = {
+            name: told for name, told in self._store.workers.items() if now - told.seen_at <= WORKERS_KEPT
+        }
+        known = self._store.workers.get(worker)
+        self._store.workers[worker] = WorkerRecord(
+            worker.name,
+            worker.host,
+            worker.pid,
+            now - up if known is None else known.started_at,
+            now,
+            timedelta(0),
+            consumes,
+            report,
+        )
+
+    async def forget_worker(self, worker: WorkerName) -> None:
+        """Forget a worker; see `Engine.forget_worker`."""
+        self._store.workers.pop(worker, None)
 
     async def now(self) -> datetime:
         """Return the backend's clock."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from roadworthy.jobs.memory_flows import Finished, MemoryFlows
 from roadworthy.jobs.memory_store import Kept, Store
-from roadworthy.jobs.operations import JobRecord, State
+from roadworthy.jobs.operations import JobRecord, Pause, State
+from roadworthy.jobs.workers import WorkerRecord
 
 
 class MemoryOperations:
@@ -49,6 +50,33 @@ class MemoryOperations:
         """Delete dead or waiting jobs; see `Operations.discard`."""
         return await self._flows.discard(ids)
 
+    async def pause(self, queue: str, job: str | None = None, *, by: str = "", reason: str = "") -> bool:
+        """Have no more jobs begin; see `Operations.pause`."""
+        if (queue, job) in self._store.pauses:
+            return False
+        self._store.pauses[queue, job] = Pause(queue, job, self._store.clock(), by, reason)
+        return True
+
+    async def resume(self, queue: str, job: str | None = None) -> bool:
+        """End a pause; see `Operations.resume`."""
+        ended = self._store.pauses.pop((queue, job), None) is not None
+        self._store.wake([queue])
+        if job is not None:
+            self._store.unblock(f"pause:{job}", len(self._store.kept))
+        return ended
+
+    async def pauses(self) -> list[Pause]:
+        """Return what is paused; see `Operations.pauses`."""
+        return sorted(self._store.pauses.values(), key=lambda pause: (pause.queue, pause.job or ""))
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Return who works; see `Operations.workers`."""
+        now = self._store.clock()
+        told = self._store.workers.values()
+        return sorted(
+            (replace(one, silent=now - one.seen_at) for one in told), key=lambda one: (one.name, one.host, one.pid)
+        )
+
 
 def record_of(kept: Kept) -> JobRecord:
     """Return a job as people see it."""
@@ -71,6 +99,7 @@ def record_of(kept: Kept) -> JobRecord:
         encrypted=kept.new.options.encrypted,
         progress=kept.progress,
         cancel_requested_at=None if kept.state == "dead" else kept.cancel_requested_at,
+        blocked_by=kept.blocked_by,
     )
 
 

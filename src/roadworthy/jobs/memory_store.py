@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from roadworthy.jobs.engine import Failure, NewJob
-from roadworthy.jobs.operations import State
+from roadworthy.jobs.operations import Pause, State
+from roadworthy.jobs.workers import WorkerName, WorkerRecord
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Kept:
     failures: list[dict[str, Any]] = field(default_factory=list)
     progress: bytes | None = None
     cancel_requested_at: datetime | None = None
+    blocked_by: str | None = None
+    holds: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[int, datetime, int]:
@@ -50,6 +53,8 @@ class Store:
         self.kept: dict[int, Kept] = {}
         self.ids = itertools.count(1)
         self.listeners: list[asyncio.Queue[str]] = []
+        self.workers: dict[WorkerName, WorkerRecord] = {}
+        self.pauses: dict[tuple[str, str | None], Pause] = {}
         self._keys: dict[tuple[str, str], tuple[int, datetime | None]] = {}
 
     def add(self, new: NewJob, id: int) -> bool:
@@ -93,6 +98,24 @@ class Store:
         for key in over:
             del self._keys[key]
         return len(over)
+
+    def ready(self, queue: str) -> list[Kept]:
+        """Return the ready jobs of a queue in the order of claims."""
+        ready = (kept for kept in self.kept.values() if kept.state == "ready" and kept.new.queue == queue)
+        return sorted(ready, key=lambda kept: kept.order)
+
+    def blocked(self, name: str) -> list[Kept]:
+        """Return the jobs that a limit or a pause has put aside, in the order of claims."""
+        blocked = (kept for kept in self.kept.values() if kept.state == "blocked" and kept.blocked_by == name)
+        return sorted(blocked, key=lambda kept: kept.order)
+
+    def unblock(self, name: str, count: int) -> int:
+        """Make up to `count` of those ready; return how many."""
+        first = self.blocked(name)[: max(count, 0)]
+        for kept in first:
+            kept.state, kept.blocked_by = "ready", None
+        self.wake(kept.new.queue for kept in first)
+        return len(first)
 
     def holding(self, id: int, lease: int) -> Kept | None:
         """Return the running job whose lease still is `lease`."""

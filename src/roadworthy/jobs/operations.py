@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from roadworthy.jobs.workers import WorkerRecord
+
 State = Literal["scheduled", "ready", "running", "dead", "blocked", "held", "succeeded", "cancelled"]
 """Blocked waits for a limit or a pause to let it, held for other jobs to finish. The last two are those of jobs that
 are kept for a time after they ended."""
@@ -20,7 +22,7 @@ class JobRecord:
     """A job as people see it, with the failures of its earlier attempts, oldest first.
 
     `run_at` is when it ended, for one that has. `snoozes` counts how often it put itself off. `progress` and `result`
-    are JSON.
+    are JSON. `blocked_by` names the limit or the pause that a blocked one waits for.
     """
 
     id: int
@@ -42,6 +44,18 @@ class JobRecord:
     progress: bytes | None = None
     cancel_requested_at: datetime | None = None
     result: bytes | None = None
+    blocked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A queue, or one kind of its jobs, that no worker claims from: since when, by whom and why."""
+
+    queue: str
+    job: str | None
+    since: datetime
+    by: str
+    reason: str
 
 
 class Operations(Protocol):
@@ -66,3 +80,18 @@ class Operations(Protocol):
 
     async def discard(self, ids: Sequence[int]) -> int:
         """Delete dead or waiting jobs for good; return how many there were. A running job is left alone."""
+
+    async def pause(self, queue: str, job: str | None = None, *, by: str = "", reason: str = "") -> bool:
+        """Have no more jobs of a queue, or of one kind in it, begin; False if that is so already.
+
+        Those that run finish.
+        """
+
+    async def resume(self, queue: str, job: str | None = None) -> bool:
+        """End such a pause; False if there was none. Jobs of a kind become ready in the order in which they waited."""
+
+    async def pauses(self) -> list[Pause]:
+        """What is paused, by queue and job."""
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Who works, or did and vanished within the hour, by name."""

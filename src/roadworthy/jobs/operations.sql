@@ -4,7 +4,7 @@ SELECT
     worker, NULL::text AS error_class, NULL::text AS message, NULL::text AS traceback,
     coalesce((SELECT jsonb_agg(to_jsonb(failure) - '{job_id,lease}'::text[] ORDER BY lease)
               FROM roadworthy.job_failures AS failure WHERE job_id = jobs.id), '[]')::text AS failures,
-    options::text AS options, progress::text AS progress, cancel_requested_at, NULL::text AS result
+    options::text AS options, progress::text AS progress, cancel_requested_at, NULL::text AS result, blocked_by
 FROM roadworthy.jobs
 WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2) AND ($3::smallint IS NULL OR state = $3)
     AND id < $4
@@ -32,3 +32,8 @@ WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR job = $2) AND ($
     AND id < $4
 ORDER BY id DESC
 LIMIT $5
+
+-- name: list_workers
+SELECT name, host, pid, started_at, seen_at, clock_timestamp() - seen_at AS silent, consumes, report
+FROM roadworthy.job_workers
+ORDER BY name, host, pid

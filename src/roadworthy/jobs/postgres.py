@@ -46,6 +46,7 @@ from roadworthy.jobs.postgres_flows import PostgresFlows
 from roadworthy.jobs.postgres_limits import Claim, PostgresLimits
 from roadworthy.jobs.postgres_operations import PostgresOperations
 from roadworthy.jobs.session import Session
+from roadworthy.jobs.workers import WORKERS_KEPT, WorkerName, WorkerReport
 
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
@@ -99,12 +100,12 @@ class PostgresEngine:
         self._leases = Session(dsn, pins, name="roadworthy leases", timeout=timeout)
         self._direct = Session(dsn, pins, name="roadworthy enqueues", timeout=timeout)
         self._frontiers: defaultdict[str, Frontier] = defaultdict(Frontier)
-        self._limits = PostgresLimits(self._claims, self._leases, self._returned)
+        self._limits = PostgresLimits(pool, self._claims, self._leases, self._returned)
         self._notifier = Notifier(self._notify, interval=notify_interval)
         self._watches: set[asyncio.Task[None]] = set()
         self._watched: dict[Any, set[str]] = {}
         self.flows = PostgresFlows(pool, self._direct, woken=self._inserted, returned=self._returned)
-        self.operations = PostgresOperations(pool, self.flows)
+        self.operations = PostgresOperations(pool, self.flows, self._limits)
         self.dead_letters = PostgresDeadLetters(pool)
 
     async def close(self) -> None:
@@ -290,6 +291,7 @@ class PostgresEngine:
                 row = await connection.fetchrow(self._sql["finish_jobs"], [id], [lease], [None])
             if row is None or not row[0]:
                 raise lost(id, lease)
+        self._returned(row[1] or ())
 
     async def heartbeat(self, leases: Sequence[tuple[int, int]], *, lease: timedelta) -> set[int]:
         """Extend leases; see `Engine.heartbeat`."""
@@ -380,6 +382,17 @@ class PostgresEngine:
         finally:
             with contextlib.suppress(*driver.TRANSIENT):
                 await connection.close(timeout=1)
+
+    async def report_worker(self, worker: WorkerName, report: WorkerReport, *, up: timedelta, consumes: bool) -> None:
+        """Keep what a worker tells; see `Engine.report_worker`."""
+        told = msgspec.to_builtins(report)
+        await self._leases.fetch(
+            self._sql["report_worker"], worker.name, worker.host, worker.pid, up, consumes, told, WORKERS_KEPT
+        )
+
+    async def forget_worker(self, worker: WorkerName) -> None:
+        """Forget a worker; see `Engine.forget_worker`."""
+        await self._leases.fetch(self._sql["forget_worker"], worker.name, worker.host, worker.pid)
 
     async def now(self) -> datetime:
         """Return the database's clock."""

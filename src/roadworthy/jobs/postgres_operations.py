@@ -11,11 +11,13 @@ from roadworthy.database import queries
 from roadworthy.database.driver import reaching
 from roadworthy.jobs.columns import decode_options
 from roadworthy.jobs.engine import PLAIN
-from roadworthy.jobs.operations import JobRecord, State
+from roadworthy.jobs.operations import JobRecord, Pause, State
+from roadworthy.jobs.workers import WorkerRecord, WorkerReport
 
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
     from roadworthy.jobs.postgres_flows import PostgresFlows
+    from roadworthy.jobs.postgres_limits import PostgresLimits
 
 STATES: tuple[State, ...] = ("scheduled", "ready", "running", "dead", "blocked", "held", "succeeded", "cancelled")
 """States by their number in the statements. The last two are those of jobs that are kept though they have ended."""
@@ -26,9 +28,10 @@ _NEWEST = 2**63 - 1
 class PostgresOperations:
     """The operations on PostgreSQL, all on the pool: they join its current transaction."""
 
-    def __init__(self, pool: Pool, flows: PostgresFlows) -> None:
-        """`flows` are the engine's."""
+    def __init__(self, pool: Pool, flows: PostgresFlows, limits: PostgresLimits) -> None:
+        """`flows` and `limits` are the engine's."""
         self._pool = pool
+        self._limits = limits
         self._flows = flows
         self._sql = queries.load_queries("roadworthy.jobs", "operations.sql")
 
@@ -67,6 +70,30 @@ class PostgresOperations:
         """Delete dead or waiting jobs; see `Operations.discard`."""
         return await self._flows.discard(ids)
 
+    async def pause(self, queue: str, job: str | None = None, *, by: str = "", reason: str = "") -> bool:
+        """Have no more jobs begin; see `Operations.pause`."""
+        return await self._limits.pause(queue, job, by, reason)
+
+    async def resume(self, queue: str, job: str | None = None) -> bool:
+        """End a pause; see `Operations.resume`."""
+        return await self._limits.resume(queue, job)
+
+    async def pauses(self) -> list[Pause]:
+        """Return what is paused; see `Operations.pauses`."""
+        return await self._limits.pauses()
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Return who works; see `Operations.workers`."""
+        async with reaching():
+            rows = await self._pool.fetch(self._sql["list_workers"])
+        return [worker_of(row) for row in rows]
+
+
+def worker_of(row: Any) -> WorkerRecord:
+    """Return the worker of a row of list_workers."""
+    *plain, report = row
+    return WorkerRecord(*plain, msgspec.convert(report, WorkerReport))
+
 
 def record_of(row: Any) -> JobRecord:
     """Return the job of a row of list_jobs or list_dead_jobs."""
@@ -95,4 +122,5 @@ def record_of(row: Any) -> JobRecord:
         progress=None if row["progress"] is None else row["progress"].encode(),
         cancel_requested_at=row["cancel_requested_at"],
         result=None if row["result"] is None else row["result"].encode(),
+        blocked_by=row.get("blocked_by"),
     )

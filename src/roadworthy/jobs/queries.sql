@@ -332,3 +332,15 @@ FROM (
 ) AS counted
 GROUP BY queue
 ORDER BY queue
+
+-- name: report_worker
+WITH vanished AS (
+    DELETE FROM roadworthy.job_workers WHERE seen_at < clock_timestamp() - $7::interval
+)
+INSERT INTO roadworthy.job_workers (name, host, pid, started_at, seen_at, consumes, report)
+VALUES ($1, $2, $3, clock_timestamp() - $4::interval, clock_timestamp(), $5, $6::jsonb)
+ON CONFLICT (name, host, pid) DO UPDATE
+SET seen_at = excluded.seen_at, consumes = excluded.consumes, report = excluded.report
+
+-- name: forget_worker
+DELETE FROM roadworthy.job_workers WHERE name = $1 AND host = $2 AND pid = $3

@@ -10,9 +10,11 @@ from datetime import timedelta
 from typing import Any, Literal, get_args
 
 from roadworthy.errors import DeclarationError, InvalidArguments
-from roadworthy.jobs.arguments import Arguments, UniqueKey
+from roadworthy.jobs.arguments import Arguments, UniqueKey, UniqueWhile
 from roadworthy.jobs.cron import Cron, Every
+from roadworthy.jobs.limits import Limit, check
 from roadworthy.jobs.missed import Missed
+from roadworthy.jobs.results import ResultType
 
 _QUEUE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -22,6 +24,8 @@ LONGEST = timedelta(days=3650)
 """The longest duration a declaration may name: far enough from where calendars end, and timers overflow."""
 
 JobFunction = Callable[..., Any]
+Upgrade = Callable[[int, dict[str, Any]], dict[str, Any]]
+"""Turns arguments of an earlier version, as JSON has them, into those of the declared one."""
 
 Runs = Literal["loop", "thread", "process"]
 """Where a job's function runs: async ones on the event loop, plain ones in a thread or in a child process."""
@@ -53,7 +57,9 @@ class QueueSpec:
 
     `workers` is the smallest and the largest number of worker processes, `concurrency` the jobs that one of them runs
     at once, `target_latency` the time in which a new job should start, `scale_in_after` how long fewer workers must
-    have been enough before one goes, `timeout` what ends an attempt of any job that declares none of its own.
+    have been enough before one goes, `timeout` what ends an attempt of any job that declares none of its own, `limits`
+    how many of its jobs run at once and begin in a time, over all processes, `keep_dead` for how long its dead letters
+    are kept, for ever without.
     """
 
     name: str
@@ -65,6 +71,8 @@ class QueueSpec:
     backoff: Backoff = field(default_factory=Backoff)
     scale_in_after: timedelta = timedelta(minutes=5)
     timeout: timedelta | None = None
+    limits: tuple[Limit, ...] = ()
+    keep_dead: timedelta | None = None
 
     def __post_init__(self) -> None:
         if not _QUEUE_NAME.fullmatch(self.name):
@@ -95,6 +103,11 @@ class QueueSpec:
             raise DeclarationError(
                 f"queue {self.name!r} has scale_in_after={self.scale_in_after}; it must be from 0 to an hour"
             )
+        check(self.limits, f"queue {self.name!r}")
+        if self.keep_dead is not None and not timedelta(0) < self.keep_dead <= LONGEST:
+            raise DeclarationError(
+                f"queue {self.name!r} has keep_dead={self.keep_dead}; it must be positive, at most {LONGEST.days} days"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +117,10 @@ class JobSpec:
     `unique` keys the job by its arguments: while a job with that key waits or runs, another is not added.
     `timeout` ends one attempt. A lower `priority` runs first. `every` or `cron` (five fields, by the clocks of
     `timezone`) make the scheduler enqueue it, once per fire time however many schedulers run; `missed` says what
-    becomes of fire times at which none ran.
+    becomes of fire times at which none ran. `limits` say how many run at once and begin in a time, `limit_keys` what
+    its limits by key, and its queue's, count it under. `unique_while` and `unique_for` say how long a job has its key,
+    `keep` for how long it is kept with what it `returns` after its end. `version` is that of its arguments' shape, and
+    `upgrade` turns older ones into it; `encrypted` keeps them, and the result, from whoever reads the database.
     """
 
     name: str
@@ -120,6 +136,15 @@ class JobSpec:
     timezone: str = "UTC"
     missed: Missed = "latest"
     runs: Runs = "loop"
+    limits: tuple[Limit, ...] = ()
+    limit_keys: tuple[UniqueKey, ...] = ()
+    unique_while: UniqueWhile = "alive"
+    unique_for: timedelta | None = None
+    keep: timedelta | None = None
+    returns: ResultType = field(default_factory=ResultType)
+    version: int = 1
+    upgrade: Upgrade | None = None
+    encrypted: bool = False
 
     def __post_init__(self) -> None:
         if not _JOB_NAME.fullmatch(self.name):
@@ -135,6 +160,7 @@ class JobSpec:
                 f"job {self.name!r} has attempts={self.attempts}; it must be at least 1, at most {MOST_ATTEMPTS}"
             )
         self._check_function()
+        self._check_options()
         self._check_schedule()
         if self.repeats and self.arguments.required:
             raise DeclarationError(
@@ -165,6 +191,25 @@ class JobSpec:
                 f"job {self.name!r} cannot run in the {self.runs}; async functions run on the loop, plain ones do not"
             )
 
+    def _check_options(self) -> None:
+        if self.unique is None and (self.unique_for is not None or self.unique_while != "alive"):
+            raise DeclarationError(f"job {self.name!r} says how long it is unique, but not by what; add unique=")
+        if self.unique_while not in get_args(UniqueWhile):
+            allowed = ", ".join(map(repr, get_args(UniqueWhile)))
+            raise DeclarationError(f"job {self.name!r} has unique_while={self.unique_while!r}; it is one of {allowed}")
+        for option, duration in (("unique_for", self.unique_for), ("keep", self.keep)):
+            if duration is not None and not timedelta(0) < duration <= LONGEST:
+                raise DeclarationError(
+                    f"job {self.name!r} has {option}={duration}; it must be positive, at most {LONGEST.days} days"
+                )
+        if self.version < 1:
+            raise DeclarationError(f"job {self.name!r} has version={self.version}; versions count from 1")
+        if (self.version > 1) is not (self.upgrade is not None):
+            raise DeclarationError(
+                f"job {self.name!r} has version={self.version} and upgrade={self.upgrade!r}; from version 2 on, give an "
+                "upgrade= that turns the arguments of earlier versions into those of this one"
+            )
+
     def _check_schedule(self) -> None:
         if self.every is not None and self.cron is not None:
             raise DeclarationError(f"job {self.name!r} has both every= and cron=; keep one")
@@ -180,6 +225,7 @@ class JobSpec:
             raise DeclarationError(
                 f"job {self.name!r} has missed={self.missed!r}; it is one of {', '.join(map(repr, get_args(Missed)))}"
             )
+        check(self.limits, f"job {self.name!r}")
         if self.cron is not None:
             Cron.parse(self.cron, self.timezone)
 

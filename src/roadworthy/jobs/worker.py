@@ -20,19 +20,23 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import TypeVar, cast
 
 from roadworthy.bridge import BRIDGE, Bridge
 from roadworthy.errors import DatabaseUnavailable, DeclarationError, WorkerStuck
 from roadworthy.jobs.current import CURRENT, CurrentJob
-from roadworthy.jobs.engine import Bury, ClaimedJob, Done, Engine, Failure, Outcome, Release, Retry
+from roadworthy.jobs.engine import Bury, Cancelled, ClaimedJob, Done, Engine, Outcome, Postpone, Release, Retry
 from roadworthy.jobs.execution import runners
-from roadworthy.jobs.failure import failure_of
 from roadworthy.jobs.lane import Cut, Held, Lane
+from roadworthy.jobs.limits import rules_of
 from roadworthy.jobs.metrics import Result
+from roadworthy.jobs.presence import Presence
 from roadworthy.jobs.record import Record
-from roadworthy.jobs.retry import delay_after
+from roadworthy.jobs.sealing import Keys
 from roadworthy.jobs.spec import JobSpec, QueueSpec
+from roadworthy.jobs.upkeep import Upkeep
+from roadworthy.jobs.verdict import arguments_of, success, verdict
 from roadworthy.jobs.watchdog import Watchdog
 from roadworthy.telemetry.logging import CONTEXT, get_logger
 from roadworthy.telemetry.registry import MetricRegistry
@@ -52,6 +56,8 @@ _LONGEST_REST = 10.0
 _LARGEST_REPORT = 1000
 _RETIRED_POLL = 0.1
 _STUCK_AT_MOST = 10.0
+_HEEDS_WITHIN = 1.0
+_HEEDS_IDLE = 5.0
 
 
 class Worker:
@@ -70,19 +76,21 @@ class Worker:
         wall_clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         abandon: Callable[[], object] | None = None,
+        keys: Keys | None = None,
     ) -> None:
         """`name` tells people which process held a job. `poll` is the longest an idle queue goes unlooked at.
 
         `abandon` ends the process, from a thread, when the event loop has been blocked for longer than any lease lasts.
-        `clock` counts seconds monotonically, `wall_clock` is Unix time (for one gauge), `jitter` draws from 0 up to 1.
+        `keys` are those of encrypted jobs. `clock` counts seconds monotonically, `wall_clock` is Unix time (for one gauge), `jitter` draws from 0 up to 1.
         """
         if not queues:
             raise DeclarationError(f"worker {name!r} was given no queue; declare one with service.queue()")
         self.name = name
         self._engine = engine
         self._jobs = {spec.name: spec for spec in jobs}
-        self._lanes = {queue.name: Lane(queue) for queue in queues}
+        self._lanes = {queue.name: Lane(queue, rules_of(queue, self._jobs.values())) for queue in queues}
         self._record = Record(metrics, name)
+        self._metrics = metrics
         self._poll = poll.total_seconds()
         self._clock = clock
         self._wall_clock = wall_clock
@@ -91,6 +99,7 @@ class Worker:
         self._attempts: dict[asyncio.Task[None], Held] = {}
         self._runners = runners()
         self._abandon = abandon
+        self._keys = keys
         self._outcomes: list[tuple[Held, Outcome]] = []
         self._reportable = asyncio.Event()
         self._context: Context = Context()
@@ -116,12 +125,17 @@ class Worker:
         BRIDGE.set(Bridge(loop))
         self._context = copy_context()
         longest = max(lane.lease for lane in self._lanes.values())
+        presence = Presence(
+            self._engine, self.name, self._lanes, self._attempts.values, self._metrics, lambda: self.consumes,
+            lambda: self._retiring, clock=self._clock,
+        )
+        upkeep = Upkeep(self._engine, [lane.queue for lane in self._lanes.values()])
         log.info("worker started", worker=self.name, queues=list(self._lanes))
         async with Watchdog(loop, self._busy_with, longest, self._abandon), asyncio.TaskGroup() as group:
             claiming = [group.create_task(self._claim(lane)) for lane in self._lanes.values()]
             serving = [
                 group.create_task(loop)
-                for loop in (self._report(), self._renew(), self._tend(), self._listen(), self._break())
+                for loop in (self._report(), self._renew(), self._tend(), self._heed(), self._listen(), self._break(), upkeep.run(), self._watch(), presence.run())
             ]
             try:
                 await self._until_told(stop)
@@ -190,7 +204,9 @@ class Worker:
                 continue
             asked_at = self._clock()
             try:
-                jobs = await self._engine.claim(lane.queue.name, limit=wanted, lease=lane.lease, worker=self.name)
+                jobs = await self._engine.claim(
+                    lane.queue.name, limit=wanted, lease=lane.lease, worker=self.name, limits=lane.limits
+                )
             except DatabaseUnavailable as error:
                 log.warning("cannot claim jobs", queue=lane.queue.name, reason=str(error), again_in=round(pause, 2))
                 await self._wait(lane, pause)
@@ -239,7 +255,7 @@ class Worker:
         held.started_at = self._clock()
         outcome: Outcome | None
         try:
-            held.current = current = CurrentJob(job, self._engine)
+            held.current = current = CurrentJob(job, self._engine, self._loop, self._keys)
             CURRENT.set(current)
             CONTEXT.set(
                 {
@@ -251,8 +267,7 @@ class Worker:
                     "attempt": job.attempt,
                 }
             )
-            await self._call(held, current)
-            outcome = Done(job.id, job.lease)
+            outcome = await self._call(held, current)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
@@ -322,18 +337,23 @@ class Worker:
         if self._held.get(held.job.id) is held:
             del self._held[held.job.id]
 
-    async def _call(self, held: Held, current: CurrentJob) -> Any:
-        """Run the job's function and return what it returned; past its timeout it is cut."""
+    async def _call(self, held: Held, current: CurrentJob) -> Done:
+        """Run the job's function and return its success; past its timeout it is cut."""
         job = held.job
         spec = self._jobs.get(job.job)
         if spec is None:
             raise LookupError(
                 f"no job {job.job!r} is declared in this service; deploy the version that has it, or discard the job"
             )
-        arguments = spec.arguments.decode(job.arguments)
+        arguments = arguments_of(job, spec, self._keys)
         if spec.timeout is not None:
             held.timer = self._loop.call_later(spec.timeout.total_seconds(), self._cancel, held, "timeout")
-        return await self._runners[spec.runs].run(spec, current, arguments)
+        try:
+            value = await self._runners[spec.runs].run(spec, current, arguments)
+        finally:
+            if current.reporter is not None:
+                await current.reporter.close()
+        return success(job, spec, value, self._keys)
 
     def _unsuccessful(self, held: Held, error: BaseException) -> Outcome | None:
         """Return what becomes of an attempt that raised. One cut short did not fail, whatever it made of that."""
@@ -344,30 +364,14 @@ class Worker:
             case "lease lost":
                 self._fenced(job, "it was cancelled when its lease was found lost")
                 return None
+            case "cancelled":
+                log.info("job cancelled")
+                return Cancelled(job.id, job.lease)
             case "timeout":
                 late = TimeoutError(f"the attempt took longer than its timeout of {self._jobs[job.job].timeout}")
                 late.__cause__ = error
                 error = late
-        return self._failed(job, failure_of(error))
-
-    def _failed(self, job: ClaimedJob, failure: Failure) -> Outcome:
-        if job.attempt >= job.attempts:
-            log.error(
-                "job failed for the last time",
-                error_class=failure.error_class,
-                error=failure.message,
-                traceback=failure.traceback,
-            )
-            return Bury(job.id, job.lease, failure)
-        lane = self._lanes[job.queue]
-        delay = delay_after(lane.queue.backoff, job.attempt, self._jitter())
-        log.warning(
-            "job failed",
-            error_class=failure.error_class,
-            error=failure.message,
-            again_in_seconds=round(delay.total_seconds(), 2),
-        )
-        return Retry(job.id, job.lease, delay, failure)
+        return verdict(job, error, self._lanes[job.queue].queue.backoff, self._jitter(), self._keys)
 
     def _fenced(self, job: ClaimedJob, why: str) -> None:
         log.warning("lease lost", job=job.job, job_id=job.id, queue=job.queue, attempt=job.attempt, reason=why)
@@ -451,10 +455,30 @@ class Worker:
     def _cancel(self, held: Held, cut: Cut) -> None:
         if held.task is not None and held.cut is None:
             held.cut = cut
+            if held.current is not None:
+                held.current.cancelled = True
             if held.timer is not None:
                 held.timer.cancel()
             held.timer = self._loop.call_later(_AFTER_CANCEL, self._give_up, held)
             held.task.cancel()
+
+    async def _heed(self) -> None:
+        """Cancel what somebody wants cancelled, within a second or so."""
+        flows = self._engine.flows
+        while True:
+            await asyncio.sleep(_HEEDS_WITHIN if self._held else _HEEDS_IDLE)
+            found = await self._persist(lambda: flows.cancellations(self.name), "look for cancellations")
+            for id, lease in found.running:
+                held = self._held.get(id)
+                if held is None or held.job.lease != lease or held.finished:
+                    continue
+                if held.task is None:
+                    held.lane.waiting.remove(held)
+                    self._settle_unbegun(held, Cancelled(id, lease))
+                else:
+                    self._cancel(held, "cancelled")
+            if found.waiting:
+                await self._persist(partial(flows.cancel, found.waiting), "cancel jobs")
 
     @property
     def consumes(self) -> bool:
@@ -492,13 +516,22 @@ class Worker:
             if self._clock() >= rescue_at:
                 began = self._clock()
                 await self._rescue()
+                await self._persist(self._mend, "mend limits")
                 ended = self._clock()
                 rescue_at = ended + max(every, (ended - began) * _IDLE_PER_BUSY)
             self._return_stale()
+            await asyncio.sleep(min(pause, _LONGEST_REST))
+
+    async def _mend(self) -> None:
+        await self._engine.mend(list(self._lanes), [rule for lane in self._lanes.values() for rule in lane.limits])
+
+    async def _watch(self) -> None:
+        """Look whether the worker consumes, without asking the engine, which may be what hangs."""
+        while True:
             self._despair()
             if self.consumes:
                 self._record.alive(self._wall_clock())
-            await asyncio.sleep(min(pause, _LONGEST_REST))
+            await asyncio.sleep(min(self._poll, 1.0))
 
     async def _rescue(self) -> None:
         for rescued in await self._persist(self._engine.rescue, "rescue jobs"):
@@ -523,9 +556,12 @@ class Worker:
     def _return_waiting(self, lane: Lane) -> None:
         while lane.waiting:
             held = lane.waiting.popleft()
-            held.finished = True
-            self._outcomes.append((held, Release(held.job.id, held.job.lease)))
-            self._reportable.set()
+            self._settle_unbegun(held, Release(held.job.id, held.job.lease))
+
+    def _settle_unbegun(self, held: Held, outcome: Outcome) -> None:
+        held.finished = True
+        self._outcomes.append((held, outcome))
+        self._reportable.set()
 
     async def _listen(self) -> None:
         """Wake the claim loops when told to; without, they poll."""
@@ -596,4 +632,11 @@ def _naming(job: ClaimedJob) -> dict[str, object]:
     return {"queue": job.queue, "job": job.job, "job_id": job.id, "attempt": job.attempt}
 
 
-_RESULTS: dict[type[Outcome], Result] = {Done: "succeeded", Retry: "retried", Bury: "dead", Release: "released"}
+_RESULTS: dict[type[Outcome], Result] = {
+    Done: "succeeded",
+    Retry: "retried",
+    Bury: "dead",
+    Release: "released",
+    Postpone: "snoozed",
+    Cancelled: "cancelled",
+}

@@ -17,6 +17,7 @@ from roadworthy.errors import DatabaseUnavailable, DeclarationError
 from roadworthy.jobs.arguments import Arguments
 from roadworthy.jobs.current import current_job
 from roadworthy.jobs.engine import ClaimedJob, NewJob, Outcome
+from roadworthy.jobs.limits import LimitRule
 from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.jobs.metrics import CATALOGUE
 from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
@@ -55,9 +56,11 @@ class Flaky(MemoryEngine):
             self.refused.append(name)
             raise DatabaseUnavailable(f"{name} is down")
 
-    async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+    async def claim(
+        self, queue: str, *, limit: int, lease: timedelta, worker: str, limits: Sequence[LimitRule] = ()
+    ) -> list[ClaimedJob]:
         self._check("claim")
-        return await super().claim(queue, limit=limit, lease=lease, worker=worker)
+        return await super().claim(queue, limit=limit, lease=lease, worker=worker, limits=limits)
 
     async def complete(self, outcomes: Sequence[Outcome]) -> set[int]:
         self._check("complete")
@@ -528,7 +531,9 @@ async def test_a_claim_that_never_answers_does_not_hold_up_the_stop(monkeypatch:
     asked = asyncio.Event()
 
     class Silent(Flaky):
-        async def claim(self, queue: str, *, limit: int, lease: timedelta, worker: str) -> list[ClaimedJob]:
+        async def claim(
+            self, queue: str, *, limit: int, lease: timedelta, worker: str, limits: Sequence[LimitRule] = ()
+        ) -> list[ClaimedJob]:
             asked.set()
             await asyncio.sleep(3600)
             return []

@@ -61,7 +61,8 @@ $$;
 
 -- Make up to as many ready as `counts` says of the jobs put aside under each of `names`; return queue and name of each.
 CREATE FUNCTION roadworthy.unblock_jobs(names text[], counts integer[])
-RETURNS TABLE (queue text, name text) LANGUAGE sql AS $$
+RETURNS TABLE (queue text, name text) LANGUAGE sql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
     WITH first AS (
         SELECT found.id, blocker.name
         FROM unnest(names, counts) AS blocker (name, count)
