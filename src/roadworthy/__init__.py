@@ -30,7 +30,12 @@ from roadworthy.handles.resource import Resource
 from roadworthy.health.policy import Reading
 from roadworthy.jobs.current import CurrentJob, current_job
 from roadworthy.jobs.dead_letters import DeadFilter
+from roadworthy.jobs.limits import Limit, Rate, per_hour, per_minute, per_second
 from roadworthy.jobs.spec import Backoff
+from roadworthy.scaling.spec import Policy as ScalingPolicy
+from roadworthy.scaling.spec import Resources, Scaling
+from roadworthy.scaling.spec import down as scale_down
+from roadworthy.scaling.spec import up as scale_up
 from roadworthy.service import Service, ServiceSpec
 
 __all__ = [
@@ -51,13 +56,18 @@ __all__ = [
     "JobNotFound",
     "JobProcessDied",
     "LeaseLost",
+    "Limit",
     "MigrationError",
     "MissingExtra",
     "NotRunning",
     "Queue",
+    "Rate",
     "Reading",
     "Resource",
+    "Resources",
     "RoadworthyError",
+    "Scaling",
+    "ScalingPolicy",
     "Service",
     "ServiceSpec",
     "SettingError",
@@ -71,5 +81,10 @@ __all__ = [
     "hours",
     "load_queries",
     "minutes",
+    "per_hour",
+    "per_minute",
+    "per_second",
+    "scale_down",
+    "scale_up",
     "seconds",
 ]

@@ -1,7 +1,7 @@
 """Scales the worker processes of each queue between its declared bounds, as a HorizontalPodAutoscaler would.
 
-It looks more often than Kubernetes does, for looking at one machine's own processes is cheap, and adds workers without
-tolerance, since what it goes by is a number of workers already. All else is Kubernetes' default.
+It looks more often than Kubernetes does, for looking at one machine's own processes is cheap. All else is Kubernetes'
+default, or what the queue declares.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from roadworthy.errors import DatabaseUnavailable
@@ -17,10 +18,11 @@ from roadworthy.jobs.engine import Engine, QueueCounts
 from roadworthy.jobs.metrics import JOB_DURATION, QUEUE_DESIRED_WORKERS
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime.supervisor import Process, ProcessPlan, Supervisor
-from roadworthy.scaling.algorithm import History, Proposal, sync
+from roadworthy.runtime.usage import CpuMeter, Use, use_of
 from roadworthy.scaling.desired import RecentMean, desired_workers
-from roadworthy.scaling.replicas import Tolerances, for_average_value
-from roadworthy.scaling.spec import Behaviour, MetricTarget, ScalingSpec, down, milli, up
+from roadworthy.scaling.queue import Load, Measured, QueueScaler
+from roadworthy.scaling.replicas import Pod, Sample
+from roadworthy.scaling.spec import Scaling, milli
 from roadworthy.telemetry.exposition import Snapshot
 from roadworthy.telemetry.logging import get_logger
 from roadworthy.telemetry.registry import MetricRegistry
@@ -46,15 +48,25 @@ class Autoscaler:
         supervisor: Supervisor,
         metrics: MetricRegistry,
         *,
+        scaling: Mapping[str, Scaling] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        use: Callable[[Iterable[int]], Mapping[int, Use] | None] = use_of,
     ) -> None:
-        """`metrics` must know the catalogue of jobs; `clock` counts seconds monotonically."""
-        self._lanes = [_Lane(queue) for queue in queues]
+        """`metrics` must know the catalogue of jobs, `scaling` is what queues declare besides their latency.
+
+        `clock` counts seconds monotonically; `use` tells what processes use, and may take its time in a thread.
+        """
+        declared = scaling or {}
+        self._lanes = [_Lane(queue, declared.get(queue.name, Scaling())) for queue in queues]
         self._engine = engine
         self._supervisor = supervisor
         self._desired = metrics.bound(QUEUE_DESIRED_WORKERS)
         self._clock = clock
+        self._use = use
+        self._meter = CpuMeter()
+        self._lives: dict[int, _Life] = {}
         self._blind: str | None = None
+        self._cannot_measure = False
 
     async def run(self, every: timedelta = SYNC) -> None:
         """Scale until cancelled; an error costs one look, never the scaling."""
@@ -70,8 +82,10 @@ class Autoscaler:
         snapshots = await self._supervisor.snapshots()
         ended = durations([*snapshots.values(), self._supervisor.archive.snapshot])
         counts = await self._counts()
+        measured = await self._measured()
         for lane in self._lanes:
-            await self._scale(lane, counts, *ended.get(lane.queue.name, (0.0, 0.0)))
+            mean = lane.mean.update(self._clock(), *ended.get(lane.queue.name, (0.0, 0.0)))
+            await self._scale(lane, self._load(lane.queue, counts, mean), measured)
 
     async def _counts(self) -> Mapping[str, QueueCounts] | None:
         try:
@@ -87,18 +101,57 @@ class Autoscaler:
         self._blind = None
         return counts
 
-    async def _scale(self, lane: _Lane, counts: Mapping[str, QueueCounts] | None, ended: float, seconds: float) -> None:
-        queue, now = lane.queue, self._clock()
-        working = self._working(queue)
-        mean = lane.mean.update(now, ended, seconds)
+    def _load(self, queue: QueueSpec, counts: Mapping[str, QueueCounts] | None, mean: timedelta | None) -> Load | str:
+        """Return what there is to do. Jobs that wait for a limit, a pause or other jobs need no worker yet."""
         if counts is None:
-            proposal = Proposal(QUEUE_DESIRED_WORKERS.name, None, self._blind or "")
-        else:
-            desired = lane.desired(counts.get(queue.name), mean)
-            self._desired.labels(queue.name).set(desired)
-            proposal = lane.proposal(desired, len(working))
-        decision = sync(lane.spec, lane.history, len(working), [proposal], now)
-        lane.history = decision.history
+            return self._blind or ""
+        found = counts.get(queue.name)
+        waiting, running = (found.ready, found.running) if found else (0, 0)
+        desired = desired_workers(
+            waiting=waiting,
+            running=running,
+            mean_duration=mean,
+            target_latency=queue.target_latency,
+            slots=queue.concurrency,
+        )
+        self._desired.labels(queue.name).set(desired)
+        return Load(desired, waiting + running)
+
+    async def _measured(self) -> Mapping[str, Measured] | None:
+        """Return what each worker uses, by the name of its process, where a queue goes by that."""
+        processes = [one for lane in self._lanes if lane.scaler.measures for one in self._working(lane.queue)]
+        pids = {one.plan.name: pid for one in processes if (pid := one.status.pid) is not None}
+        use = await asyncio.to_thread(self._use, pids.values()) if processes else {}
+        if use is None:
+            if not self._cannot_measure:
+                _log.warning("this machine does not tell what processes use; workers are scaled by the rest")
+            self._cannot_measure = True
+            return None
+        now = self._clock()
+        rates = self._meter.update(now, {pid: used.cpu for pid, used in use.items()})
+        self._lives = {pid: self._lives.get(pid, _Life(now)) for pid in pids.values()}
+        measured = {}
+        for one in processes:
+            pid = pids.get(one.plan.name)
+            pod = self._pod(one, pid, now)
+            used = None if pid is None else use.get(pid)
+            memory = None if used is None else Sample(milli(used.memory), at=now)
+            measured[one.plan.name] = Measured(pod, None if pid is None else rates.get(pid), memory)
+        return measured
+
+    def _pod(self, process: Process, pid: int | None, now: float) -> Pod:
+        """Return a worker as a pod. One that has not come up is pending: it has nothing to measure yet."""
+        if pid is None or not process.ready.is_set():
+            return Pod(process.plan.name, "Pending", ready="False", started_at=None)
+        life = self._lives[pid]
+        life.ready_since = now if life.ready_since is None else life.ready_since
+        return Pod(process.plan.name, ready_since=life.ready_since, started_at=life.began)
+
+    async def _scale(self, lane: _Lane, load: Load | str, measured: Mapping[str, Measured] | None) -> None:
+        queue = lane.queue
+        working = self._working(queue)
+        pods = None if measured is None else [measured[name] for one in working if (name := one.plan.name) in measured]
+        decision = lane.scaler.sync(load, pods, len(working), self._clock())
         if decision.replicas == len(working):
             return
         _log.info(
@@ -133,33 +186,26 @@ class Autoscaler:
         return [process for process in self._workers(queue) if not process.retiring]
 
 
+@dataclass(slots=True)
+class _Life:
+    """When a process was first seen, and since when it has been ready."""
+
+    began: float
+    ready_since: float | None = None
+
+
+@dataclass(slots=True)
 class _Lane:
     """A queue's scaling between two syncs."""
 
-    def __init__(self, queue: QueueSpec) -> None:
-        target = MetricTarget(QUEUE_DESIRED_WORKERS.name, "AverageValue", milli(1))
-        behaviour = Behaviour(up(tolerance=0.0), down(window=queue.scale_in_after))
-        self.queue = queue
-        self.spec = ScalingSpec(*queue.workers, (target,), behaviour)
-        self.history = History()
+    queue: QueueSpec
+    scaling: Scaling
+    scaler: QueueScaler = field(init=False)
+    mean: RecentMean = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scaler = QueueScaler(self.queue.workers, self.scaling, self.queue.scale_in_after)
         self.mean = RecentMean(_MEAN_OVER)
-
-    def desired(self, counts: QueueCounts | None, mean: timedelta | None) -> int:
-        """Return how many workers the queue needs."""
-        queue = self.queue
-        return desired_workers(
-            waiting=counts.ready if counts else 0,
-            running=counts.running if counts else 0,
-            mean_duration=mean,
-            target_latency=queue.target_latency,
-            slots=queue.concurrency,
-        )
-
-    def proposal(self, desired: int, working: int) -> Proposal:
-        """Return what the algorithm makes of that number: one for each worker is the target."""
-        (target,) = self.spec.metrics
-        replicas = for_average_value(milli(desired), target.target, working, Tolerances(*self.spec.tolerances))
-        return Proposal(target.name, replicas)
 
 
 def durations(snapshots: Sequence[Snapshot]) -> dict[str, tuple[float, float]]:

@@ -140,7 +140,9 @@ class _Machine:
         delay = drain_delay(settings.host, grace)
         supervisor = Supervisor(self._plans(), Surroundings(self._target.text, environ, grace, delay))
         app = operations.whole(self._spec, binding, lambda: self._state(supervisor), supervisor)
-        autoscaler = Autoscaler(self._spec.queues, binding.engine, supervisor, binding.metrics)
+        autoscaler = Autoscaler(
+            self._spec.queues, binding.engine, supervisor, binding.metrics, scaling=self._spec.scaling
+        )
         self.started = True
         async with supervisor.running(), serving(app, self._private, grace=_OPERATIONS_GRACE):
             announcing = asyncio.create_task(self._announce(supervisor), name="announce")

@@ -26,6 +26,8 @@ LARGEST_VALUE = 2**63 - 1
 
 _LONGEST_WINDOW = timedelta(hours=1)
 _LONGEST_PERIOD = timedelta(minutes=30)
+_MOST_CORES = 1_000_000
+_MOST_PERCENT = 10_000
 
 
 def milli(quantity: Decimal | int | float) -> int:
@@ -100,15 +102,23 @@ class Rules:
             raise DeclarationError(f"scaling rules have tolerance={self.tolerance}; it is a share, 0 or more")
 
 
-def up(*, window: timedelta = timedelta(0), select: Select = "Max", tolerance: float = TOLERANCE) -> Rules:
-    """Return Kubernetes' default rules upwards: four pods or a doubling every 15 s, whichever is more."""
-    quarter = timedelta(seconds=15)
-    return Rules((Policy("Pods", 4, quarter), Policy("Percent", 100, quarter)), window, select, tolerance)
+_QUARTER = timedelta(seconds=15)
+_AS_MANY_AGAIN = (Policy("Pods", 4, _QUARTER), Policy("Percent", 100, _QUARTER))
+_ALL = (Policy("Percent", 100, _QUARTER),)
 
 
-def down(*, window: timedelta = timedelta(minutes=5), select: Select = "Max", tolerance: float = TOLERANCE) -> Rules:
-    """Return Kubernetes' default rules downwards: as far as five minutes of recommendations allow."""
-    return Rules((Policy("Percent", 100, timedelta(seconds=15)),), window, select, tolerance)
+def up(
+    *policies: Policy, window: timedelta = timedelta(0), select: Select = "Max", tolerance: float = TOLERANCE
+) -> Rules:
+    """Return rules upwards, by default Kubernetes': four pods or a doubling every 15 s, whichever is more."""
+    return Rules(policies or _AS_MANY_AGAIN, window, select, tolerance)
+
+
+def down(
+    *policies: Policy, window: timedelta = timedelta(minutes=5), select: Select = "Max", tolerance: float = TOLERANCE
+) -> Rules:
+    """Return rules downwards, by default Kubernetes': as far as five minutes of recommendations allow."""
+    return Rules(policies or _ALL, window, select, tolerance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +160,50 @@ class ScalingSpec:
         if self.behaviour is None:
             return TOLERANCE, TOLERANCE
         return self.behaviour.down.tolerance, self.behaviour.up.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a worker process, with those that it starts, is expected to use: `cpu` in cores, `memory` in bytes."""
+
+    cpu: float | None = None
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpu is not None and not 0.001 <= self.cpu <= _MOST_CORES:
+            raise DeclarationError(f"resources have cpu={self.cpu}; it is in cores, from 0.001 to {_MOST_CORES}")
+        if self.memory is not None and not 1 <= self.memory <= LARGEST_VALUE // 1000:
+            raise DeclarationError(f"resources have memory={self.memory}; it is in bytes, as in 512 * 2**20")
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """By what the workers of a queue are scaled besides its latency, and how fast.
+
+    `depth` is how many ready and running jobs there should be for each worker, `cpu` and `memory` how many per cent of
+    what it `requests` a worker should use. The most that any of them asks for counts. `up` and `down` say how fast the
+    number may change; without `down`, the queue's `scale_in_after` does.
+    """
+
+    depth: float | None = None
+    cpu: int | None = None
+    memory: int | None = None
+    requests: Resources = field(default_factory=Resources)
+    up: Rules = field(default_factory=up)
+    down: Rules | None = None
+
+    def __post_init__(self) -> None:
+        if self.depth is not None and not (math.isfinite(self.depth) and self.depth >= 0.001):
+            raise DeclarationError(f"scaling has depth={self.depth}; it is how many jobs there should be for a worker")
+        for resource in ("cpu", "memory"):
+            percent = getattr(self, resource)
+            if percent is None:
+                continue
+            if not 1 <= percent <= _MOST_PERCENT:
+                raise DeclarationError(
+                    f"scaling has {resource}={percent}; it is in per cent of the request, from 1 to {_MOST_PERCENT}"
+                )
+            if getattr(self.requests, resource) is None:
+                raise DeclarationError(
+                    f"scaling has {resource}={percent} but no request; add requests=Resources({resource}=...)"
+                )
