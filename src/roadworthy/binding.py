@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
     from roadworthy.jobs.engine import Engine
+    from roadworthy.jobs.sealing import Keys
     from roadworthy.telemetry.registry import MetricRegistry
 
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 class Binding:
     """The parts that stand behind a service's handles while it runs.
 
-    `engine` keeps the jobs in the database behind `pool`, so that they join its transactions.
+    `engine` keeps the jobs in the database behind `pool`, so that they join its transactions. `keys` are those of
+    encrypted jobs.
     """
 
     pool: Pool
     engine: Engine
     metrics: MetricRegistry
+    keys: Keys | None = None

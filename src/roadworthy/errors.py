@@ -17,6 +17,9 @@
     ├── WrongThread             from_thread() was called where there is no event loop to wait for
     ├── JobNotFound             no job, or no dead job, has that id
     ├── UniqueKeyTaken          a member of a workflow has a unique key that another job has
+    ├── NoResult                a job has no result: it has not ended, has failed, was cancelled or is not known
+    ├── InvalidResult           a kept job returned what its annotation does not say
+    ├── EncryptionKeyMissing    an encrypted job was met without the key that it needs
     └── InvalidFilter           a filter of dead jobs cannot be read, or matches another number than was confirmed
 
 Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
@@ -103,6 +106,26 @@ class JobNotFound(RoadworthyError, LookupError):
 
 class UniqueKeyTaken(RoadworthyError):
     """A member of a workflow has a unique key that another job has; nothing was added."""
+
+
+class NoResult(RoadworthyError, LookupError):
+    """A job has no result: it has not ended, has failed, was cancelled or is not known.
+
+    `state` is the job's; "unknown" for one that never was, or was not kept, or not for so long.
+    """
+
+    def __init__(self, message: str, state: str) -> None:
+        """`state` is where the job has got to."""
+        super().__init__(message)
+        self.state = state
+
+
+class InvalidResult(RoadworthyError, TypeError):
+    """A kept job returned what its annotation does not say."""
+
+
+class EncryptionKeyMissing(RoadworthyError):
+    """An encrypted job was met without the key that it needs."""
 
 
 class InvalidFilter(RoadworthyError, ValueError):

@@ -20,12 +20,14 @@ import asyncio
 import atexit
 import functools
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from roadworthy.database import administration, migration
 from roadworthy.duration import seconds
+from roadworthy.jobs.sealing import keys_of
 from roadworthy.jobs.worker import Worker
 from roadworthy.runtime.lifecycle import migrations, opened
 from roadworthy.runtime.scratch import ScratchServer
@@ -42,7 +44,12 @@ async def running(service: Service) -> AsyncIterator[Service]:
         MissingExtra: the extra `embedded` is not installed.
         MigrationError: a migration failed.
     """
-    async with database(service) as dsn, opened(service.spec, dsn, name="test") as binding, service.bind(binding):
+    keys = keys_of(os.environ.get("ROADWORTHY_ENCRYPTION_KEYS"))
+    async with (
+        database(service) as dsn,
+        opened(service.spec, dsn, name="test", keys=keys) as binding,
+        service.bind(binding),
+    ):
         yield service
 
 

@@ -37,7 +37,7 @@ class Declaring(Protocol):
 
     # A coroutine function is a function as well; the first that fits counts.
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Job[P, R]: ...  # type: ignore[overload-overlap]
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Job[P, R]: ...
 
@@ -86,11 +86,11 @@ class Queue:
         long as it is `waiting`, until a worker takes it; or until it is resolved, `unresolved` also while it is dead.
         `unique_for` is for how long after it was enqueued it has the key besides, even if it has ended. `keep` is for
         how long a job is kept after its end, with what it returned. `version` counts the shapes that its arguments have
-        had, and `upgrade(version, arguments)` turns those of an earlier one into this one's. `encrypted` keeps arguments
-        and result from whoever reads the database.
+        had, and `upgrade(version, arguments)` turns those of an earlier one into this one's. `encrypted` keeps what it
+        is given and returns from whoever reads the database.
         """
 
-        def declare(function: Callable[..., Any]) -> Job[..., Any]:
+        def declare(function: Callable[..., Any]) -> Any:
             arguments = Arguments.of(function)
             templates = dict.fromkeys(limit.per for limit in (*self.spec.limits, *limits) if limit.per is not None)
             spec = JobSpec(

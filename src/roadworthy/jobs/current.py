@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from roadworthy.database.queries import load_queries
 from roadworthy.errors import LeaseLost, NotRunning
+from roadworthy.jobs.progress import Progress, Reporter
+from roadworthy.jobs.sealing import Keys, opened
 
 if TYPE_CHECKING:
     from roadworthy.jobs.engine import ClaimedJob, Engine, JobOptions
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """A job that succeeded and is kept, with what it returned as JSON carries it."""
+
+    id: int
+    job: str
+    result: Any
+
 
 CURRENT: ContextVar[CurrentJob | None] = ContextVar("roadworthy_current_job", default=None)
 
@@ -20,16 +36,27 @@ CURRENT: ContextVar[CurrentJob | None] = ContextVar("roadworthy_current_job", de
 class CurrentJob:
     """One attempt at a job, as its own code sees it. `attempt` counts from 1.
 
-    `finished` says that its end was committed together with its effects.
+    `finished` says that its end was committed together with its effects, `cancelled` that it is to end now: somebody
+    cancelled it, its time is over, or its worker stops. An async job is cancelled besides; one in a thread has to look.
     """
 
-    __slots__ = ("_engine", "claimed", "finished")
+    __slots__ = ("_engine", "_keys", "_loop", "cancelled", "claimed", "finished", "reporter")
 
-    def __init__(self, claimed: ClaimedJob, engine: Engine | None) -> None:
-        """Made by the worker. Without `engine`, in a child process, there is no transaction to open."""
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        engine: Engine | None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        keys: Keys | None = None,
+    ) -> None:
+        """Made by the worker, which runs on `loop`. Without `engine`, in a child process, there is nothing to tell."""
         self.claimed = claimed
-        self._engine = engine
         self.finished = False
+        self.cancelled = False
+        self.reporter: Reporter | None = None
+        self._engine = engine
+        self._loop = loop
+        self._keys = keys
 
     @property
     def options(self) -> JobOptions:
@@ -70,6 +97,35 @@ class CurrentJob:
     def fire_time(self) -> datetime | None:
         """When its schedule was due, in the schedule's time zone; None for a job that somebody enqueued."""
         return self.claimed.fire_time
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        """Tell how far the job has got: `done` of `total`, and a note of at most 1,000 characters.
+
+        Returns at once, in any thread. Written at most once a second, and when the attempt ends; seen in
+        `roadworthy jobs show`.
+
+        Raises:
+            NotRunning: it was used in a child process, where the service is not bound.
+        """
+        if self._engine is None or self._loop is None:
+            raise NotRunning("current_job().progress()")
+        if self.reporter is None:
+            self.reporter = Reporter(self._engine.flows, self._loop, self.id, self.lease)
+        self.reporter.report(Progress(done, total, note))
+
+    async def predecessors(self) -> list[FinishedJob]:
+        """Return the jobs that this one waited for in its workflow, by id, with their results: those that are kept.
+
+        Raises:
+            NotRunning: it was used in a child process, where the service is not bound.
+        """
+        if self._engine is None:
+            raise NotRunning("current_job().predecessors()")
+        found = await self._engine.flows.predecessors(self.id)
+        return [
+            FinishedJob(one.id, one.job, msgspec.json.decode(opened(one.result, one.options, one.job, self._keys)))
+            for one in found
+        ]
 
     @asynccontextmanager
     async def exactly_once(self) -> AsyncIterator[Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from roadworthy.errors import NoResult
 from roadworthy.jobs.engine import JobOptions, NewJob
 from roadworthy.jobs.operations import State
 
@@ -80,11 +81,35 @@ class WorkflowState:
 class JobOutcome:
     """Where a job has got to, with its result as JSON once it has succeeded, or why it is dead."""
 
+    job: str
     state: State
     result: bytes | None = None
     error_class: str | None = None
     message: str | None = None
     encrypted: bool = False
+
+
+UNFINISHED: frozenset[State] = frozenset(("scheduled", "ready", "running", "blocked", "held"))
+"""The states of jobs that may still succeed by themselves."""
+
+
+def no_result(job: str, id: int, outcome: JobOutcome | None) -> NoResult:
+    """Return why there is no result of a job."""
+    named = f"job {job!r} {id}"
+    if outcome is None:
+        return NoResult(
+            f"{named} is not known: it never was, or is not kept, or no longer; declare the job with keep=", "unknown"
+        )
+    match outcome.state:
+        case "dead":
+            message = f"{named} is dead, of {outcome.error_class}: {outcome.message}; see `roadworthy jobs show`"
+        case "cancelled":
+            message = f"{named} was cancelled"
+        case "succeeded":
+            message = f"{named} succeeded within a transaction of its own, which keeps no result"
+        case state:
+            message = f"{named} is {state}; wait for it with wait()"
+    return NoResult(message, outcome.state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,13 +153,13 @@ SELECT count(*) FROM held
 
 -- name: find_outcome
 SELECT
-    state, NULL::boolean AS cancelled, NULL::text AS result, NULL::text AS error_class, NULL::text AS message,
+    job, state, NULL::boolean AS cancelled, NULL::text AS result, NULL::text AS error_class, NULL::text AS message,
     options::text AS options
 FROM roadworthy.jobs WHERE id = $1
 UNION ALL
-SELECT 3, NULL, NULL, error_class, message, options::text FROM roadworthy.dead_jobs WHERE id = $1
+SELECT job, 3, NULL, NULL, error_class, message, options::text FROM roadworthy.dead_jobs WHERE id = $1
 UNION ALL
-SELECT NULL, cancelled, result::text, NULL, NULL, options::text FROM roadworthy.finished_jobs WHERE id = $1
+SELECT job, NULL, cancelled, result::text, NULL, NULL, options::text FROM roadworthy.finished_jobs WHERE id = $1
 
 -- name: list_predecessors
 SELECT ended.id, ended.job, ended.result::text, ended.options::text

@@ -54,7 +54,8 @@ class Lane:
 
     It takes as many ahead of its slots as it should start within 50 ms by its recent pace, so that no-ops come in
     large batches while jobs that take longer are left to whichever worker is free first. `exhausted` says that the
-    last claim brought less than was asked for, so that a free slot alone is no reason to ask again. `stuck` counts the
+    last claim brought less than was asked for, so that a free slot alone is no reason to ask again. `asked_at` is when
+    the claim under way was asked for. `stuck` counts the
     slots of attempts that were given up and still run, `stuck_since` is when the last slot became one. `limits` are the
     queue's and its jobs'.
     """
@@ -65,6 +66,7 @@ class Lane:
     running: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     claimed_at: float = 0.0
+    asked_at: float | None = None
     exhausted: bool = False
     stuck: int = 0
     stuck_since: float | None = None

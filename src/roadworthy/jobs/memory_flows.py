@@ -119,13 +119,13 @@ class MemoryFlows:
         if kept is not None:
             last = kept.failures[-1] if kept.state == "dead" else {}
             return JobOutcome(
-                kept.state, None, last.get("error_class"), last.get("message"), kept.new.options.encrypted
+                kept.new.job, kept.state, None, last.get("error_class"), last.get("message"), kept.new.options.encrypted
             )
         ended = self.finished.get(id)
         if ended is None:
             return None
         state: State = "cancelled" if ended.cancelled else "succeeded"
-        return JobOutcome(state, ended.result, encrypted=ended.kept.new.options.encrypted)
+        return JobOutcome(ended.kept.new.job, state, ended.result, encrypted=ended.kept.new.options.encrypted)
 
     async def predecessors(self, id: int) -> list[Predecessor]:
         """Return the kept jobs that a job waited for; see `Flows.predecessors`."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 from roadworthy.telemetry.spec import Label, MetricSpec
 
-Result = Literal["succeeded", "retried", "dead", "released", "fenced"]
-RESULTS: tuple[Result, ...] = ("succeeded", "retried", "dead", "released", "fenced")
+Result = Literal["succeeded", "retried", "dead", "released", "fenced", "snoozed", "cancelled"]
+RESULTS: tuple[Result, ...] = ("succeeded", "retried", "dead", "released", "fenced", "snoozed", "cancelled")
 
 _QUEUE = Label("queue")
 _JOB = Label("job", limit=500)
@@ -24,7 +24,8 @@ JOBS_ENQUEUED = MetricSpec(
 JOBS_FINISHED = MetricSpec(
     "jobs_finished_total",
     "counter",
-    "Attempts ended: succeeded, retried later, dead after the last, released undone, or fenced off after a lost lease.",
+    "Attempts ended: succeeded, retried later, dead after the last, released undone, fenced off after a lost lease, "
+    "snoozed by themselves, or cancelled.",
     (_QUEUE, _JOB, Label("outcome", RESULTS)),
 )
 JOB_DURATION = MetricSpec(

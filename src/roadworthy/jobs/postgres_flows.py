@@ -108,9 +108,10 @@ class PostgresFlows:
             row = await self._pool.fetchrow(self._sql["find_outcome"], id)
         if row is None:
             return None
-        number, cancelled, result, error_class, message, options = row
+        job, number, cancelled, result, error_class, message, options = row
         ended: State = "cancelled" if cancelled else "succeeded"
         return JobOutcome(
+            job=job,
             state=ended if number is None else STATES[number],
             result=None if result is None else result.encode(),
             error_class=error_class,

@@ -18,6 +18,7 @@ from roadworthy.jobs.cron import Cron, Every
 from roadworthy.jobs.engine import Engine
 from roadworthy.jobs.enqueue import new_job
 from roadworthy.jobs.missed import MOST_MADE_UP, due
+from roadworthy.jobs.sealing import Keys
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.telemetry.logging import get_logger
 from roadworthy.telemetry.registry import MetricRegistry
@@ -66,10 +67,11 @@ class Scheduler:
         metrics: MetricRegistry,
         observe_every: timedelta = timedelta(seconds=15),
         clock: Callable[[], float] = time.monotonic,
+        keys: Keys | None = None,
     ) -> None:
         """`queues` are those whose counts are exported, each `observe_every`, or less often where counting takes long.
 
-        `clock` counts seconds monotonically.
+        `clock` counts seconds monotonically, `keys` are those of encrypted jobs.
         """
         self._engine = engine
         self._schedules = [_Repeating(spec, schedule) for spec in jobs if (schedule := spec.schedule) is not None]
@@ -78,6 +80,7 @@ class Scheduler:
         self._metrics = metrics
         self._observe_every = observe_every.total_seconds()
         self._clock = clock
+        self._keys = keys
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fire and observe until `stop` is set; survives the loss of the database."""
@@ -120,7 +123,9 @@ class Scheduler:
             log.warning("more was missed than is made up for", schedule=spec.name, since=since, made_up=MOST_MADE_UP)
         for fire_time in fire_times:
             local = schedule.at(fire_time)
-            if await self._engine.fire(spec.name, fire_time, new_job(spec, spec.arguments.bind(), fire_time=local)):
+            if await self._engine.fire(
+                spec.name, fire_time, new_job(spec, spec.arguments.bind(), fire_time=local, keys=self._keys)
+            ):
                 log.info("schedule fired", schedule=spec.name, fire_time=local.isoformat())
         one.since, one.noted_at = max(since, schedule.before(now)), now
 

@@ -206,8 +206,8 @@ class JobSpec:
             raise DeclarationError(f"job {self.name!r} has version={self.version}; versions count from 1")
         if (self.version > 1) is not (self.upgrade is not None):
             raise DeclarationError(
-                f"job {self.name!r} has version={self.version} and upgrade={self.upgrade!r}; from version 2 on, give an "
-                "upgrade= that turns the arguments of earlier versions into those of this one"
+                f"job {self.name!r} has version={self.version} and upgrade={self.upgrade!r}; from version 2 on, give "
+                "an upgrade= that turns the arguments of earlier versions into those of this one"
             )
 
     def _check_schedule(self) -> None:

@@ -56,6 +56,7 @@ _LONGEST_REST = 10.0
 _LARGEST_REPORT = 1000
 _RETIRED_POLL = 0.1
 _STUCK_AT_MOST = 10.0
+_CLAIM_AT_MOST = 60.0
 _HEEDS_WITHIN = 1.0
 _HEEDS_IDLE = 5.0
 
@@ -81,7 +82,8 @@ class Worker:
         """`name` tells people which process held a job. `poll` is the longest an idle queue goes unlooked at.
 
         `abandon` ends the process, from a thread, when the event loop has been blocked for longer than any lease lasts.
-        `keys` are those of encrypted jobs. `clock` counts seconds monotonically, `wall_clock` is Unix time (for one gauge), `jitter` draws from 0 up to 1.
+        `keys` are those of encrypted jobs. `clock` counts seconds monotonically, `wall_clock` is Unix time (for one
+        gauge), `jitter` draws from 0 up to 1.
         """
         if not queues:
             raise DeclarationError(f"worker {name!r} was given no queue; declare one with service.queue()")
@@ -109,7 +111,8 @@ class Worker:
         self._defect: BaseException | None = None
         self._broken = asyncio.Event()
         self._hopeless = asyncio.Event()
-        self._stuck_queue = ""
+        self._why = ""
+        self._answered_at = 0.0
 
     async def run(self, stop: asyncio.Event, grace: timedelta = timedelta(seconds=30)) -> None:
         """Work until `stop` is set, then drain.
@@ -146,11 +149,7 @@ class Worker:
                 await self._leave_behind()
         log.info("worker stopped", worker=self.name)
         if self._hopeless.is_set():
-            raise WorkerStuck(
-                f"worker {self.name!r} ended: all slots of queue {self._stuck_queue!r} were taken by jobs that do not "
-                "end when they are cancelled. Let CancelledError pass in async jobs; give plain ones time-outs of "
-                "their own, or process=True"
-            )
+            raise WorkerStuck(f"worker {self.name!r} ended: {self._why}")
 
     async def _until_told(self, stop: asyncio.Event) -> None:
         told = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._hopeless.wait())]
@@ -202,16 +201,18 @@ class Worker:
             if wanted == 0:
                 await self._wait(lane, self._poll)
                 continue
-            asked_at = self._clock()
+            asked_at = lane.asked_at = self._clock()
             try:
                 jobs = await self._engine.claim(
                     lane.queue.name, limit=wanted, lease=lane.lease, worker=self.name, limits=lane.limits
                 )
             except DatabaseUnavailable as error:
                 log.warning("cannot claim jobs", queue=lane.queue.name, reason=str(error), again_in=round(pause, 2))
+                lane.asked_at, self._answered_at = None, self._clock()
                 await self._wait(lane, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
+            lane.asked_at, self._answered_at = None, self._clock()
             pause = _FIRST_PAUSE
             lane.claimed_at = self._clock()
             for job in jobs:
@@ -493,13 +494,27 @@ class Worker:
         return self._retiring or (claims and not self._hopeless.is_set())
 
     def _despair(self) -> None:
-        """End the worker when all slots of a queue have long been stuck: another process begins with free ones."""
-        oldest = self._clock() - _STUCK_AT_MOST
+        """End the worker when it can take no jobs any more: another process begins afresh.
+
+        Either all slots of a queue have long been stuck, or a claim has neither come back nor failed, as it would if
+        the database were away.
+        """
+        now = self._clock()
         for lane in self._lanes.values():
-            if lane.stuck_since is not None and lane.stuck_since <= oldest and not self._hopeless.is_set():
-                log.critical("all slots of a queue are stuck; the worker ends", worker=self.name, queue=lane.queue.name)
-                self._stuck_queue = lane.queue.name
-                self._hopeless.set()
+            name = lane.queue.name
+            if lane.stuck_since is not None and lane.stuck_since <= now - _STUCK_AT_MOST:
+                self._end(
+                    f"all slots of queue {name!r} were taken by jobs that do not end when they are cancelled. Let "
+                    "CancelledError pass in async jobs; give plain ones time-outs of their own, or process=True"
+                )
+            elif lane.asked_at is not None and max(lane.asked_at, self._answered_at) <= now - _CLAIM_AT_MOST:
+                self._end(f"a claim from queue {name!r} got no answer for {_CLAIM_AT_MOST:g} s")
+
+    def _end(self, why: str) -> None:
+        if not self._hopeless.is_set():
+            log.critical("the worker can take no jobs any more and ends", worker=self.name, reason=why)
+            self._why = why
+            self._hopeless.set()
 
     async def _tend(self) -> None:
         """Do for all queues what no single job asks for, at a tenth of the time at most: dead rows make it slow."""

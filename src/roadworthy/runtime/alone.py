@@ -16,6 +16,7 @@ from roadworthy.binding import Binding
 from roadworthy.database import migration
 from roadworthy.errors import MigrationError, TargetError
 from roadworthy.health.policy import HealthState
+from roadworthy.jobs.sealing import keys_of
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime import operations, roles
 from roadworthy.runtime.control import ProcessState
@@ -113,7 +114,10 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
         stop = held.enter_context(stopping())
 
         async def run() -> bool:
-            async with opened(spec, existing(settings), name=name) as binding, service.bind(binding):
+            async with (
+                opened(spec, existing(settings), name=name, keys=keys_of(settings.encryption_keys)) as binding,
+                service.bind(binding),
+            ):
                 await _require_migrated(binding, spec)
                 health = operations.single(
                     spec, binding, lambda: HealthState(state != "starting", stop.requested.is_set())

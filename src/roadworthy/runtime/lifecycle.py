@@ -19,6 +19,7 @@ from roadworthy.database.spec import DatabaseSpec
 from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
+from roadworthy.jobs.sealing import Keys, keys_of
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
 from roadworthy.telemetry import metrics as telemetry_metrics
@@ -50,20 +51,28 @@ async def running(
     async with database(settings) as dsn:
         if migrate:
             await migration.apply(dsn, migrations(service.spec))
-        async with opened(service.spec, dsn, name=name) as binding, service.bind(binding):
+        async with (
+            opened(service.spec, dsn, name=name, keys=keys_of(settings.encryption_keys)) as binding,
+            service.bind(binding),
+        ):
             yield service
 
 
 @asynccontextmanager
-async def opened(spec: ServiceSpec, dsn: str, *, name: str | None = None) -> AsyncIterator[Binding]:
-    """Open what stands behind a service's handles: a pool of connections, the job engine, a metric registry."""
+async def opened(
+    spec: ServiceSpec, dsn: str, *, name: str | None = None, keys: Keys | None = None
+) -> AsyncIterator[Binding]:
+    """Open what stands behind a service's handles: a pool of connections, the job engine, a metric registry.
+
+    `keys` are those of encrypted jobs.
+    """
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
         registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version)
         database_metrics.track(registry, pool.statistics)
         engine = PostgresEngine(pool, dsn, metrics=registry)
         try:
-            yield Binding(pool, engine, registry)
+            yield Binding(pool, engine, registry, keys)
         finally:
             await engine.close()
 

@@ -67,7 +67,13 @@ async def work(
         WorkerStuck: all slots of a queue were taken by jobs that do not end.
     """
     worker = Worker(
-        binding.engine, spec.jobs, queues, name=name, metrics=binding.metrics, abandon=lambda: os._exit(BLOCKED)
+        binding.engine,
+        spec.jobs,
+        queues,
+        name=name,
+        metrics=binding.metrics,
+        abandon=lambda: os._exit(BLOCKED),
+        keys=binding.keys,
     )
     await changed("ready")
     retiring = asyncio.create_task(_retire(worker, retired or asyncio.Event(), stop), name="retire")
@@ -85,7 +91,7 @@ async def _retire(worker: Worker, retired: asyncio.Event, stop: Stop) -> None:
 
 async def schedule(binding: Binding, spec: ServiceSpec, *, stop: Stop, changed: Changed) -> None:
     """Enqueue every scheduled job when it is due, until told to stop."""
-    scheduler = Scheduler(binding.engine, spec.jobs, spec.queues, metrics=binding.metrics)
+    scheduler = Scheduler(binding.engine, spec.jobs, spec.queues, metrics=binding.metrics, keys=binding.keys)
     await changed("ready")
     await scheduler.run(stop.requested)
 

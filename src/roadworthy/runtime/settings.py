@@ -53,7 +53,8 @@ class Settings:
     """Everything that the environment decides. `entries` tells of each value where it came from.
 
     `database_url` of None means the embedded PostgreSQL, below `data_directory`. A port of 0 lets the system choose.
-    `drain` is how long a process may take to finish its work when told to stop. `warnings` are lines for the log.
+    `drain` is how long a process may take to finish its work when told to stop. `encryption_keys` are for encrypted
+    jobs. `warnings` are lines for the log.
     """
 
     database_url: str | None
@@ -67,6 +68,7 @@ class Settings:
     log_level: Level
     log_format: Format
     drain: timedelta
+    encryption_keys: str | None
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
 
@@ -192,6 +194,13 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "drain": Variable(
         "ROADWORTHY_DRAIN_SECONDS", "Seconds in which requests and jobs may finish at a stop", "20", _seconds
+    ),
+    "encryption_keys": Variable(
+        "ROADWORTHY_ENCRYPTION_KEYS",
+        "Keys of encrypted jobs, 32 bytes in base64 each: the first encrypts, all decrypt",
+        None,
+        str,
+        secret=True,
     ),
 }
 """The environment variable behind each field of Settings."""

@@ -1,0 +1,97 @@
+"""What an attempt is given, and what becomes of it; said in the log as well, where it did not succeed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from roadworthy.errors import EncryptionKeyMissing, RoadworthyError
+from roadworthy.jobs.control import GiveUp, Snooze
+from roadworthy.jobs.engine import PLAIN, Bury, ClaimedJob, Done, Failure, Outcome, Postpone, Retry
+from roadworthy.jobs.failure import failure_of
+from roadworthy.jobs.retry import delay_after
+from roadworthy.jobs.sealing import Keys, needed, opened, sealed
+from roadworthy.jobs.spec import Backoff, JobSpec
+from roadworthy.telemetry.logging import get_logger
+
+log = get_logger(__name__)
+
+_ELSEWHERE = timedelta(seconds=15)
+_MOST_ELSEWHERE = 240
+"""An hour of rolling out."""
+
+
+class NewerArguments(RoadworthyError):
+    """A job's arguments are of a version that this process does not know."""
+
+
+def arguments_of(job: ClaimedJob, spec: JobSpec, keys: Keys | None) -> dict[str, Any]:
+    """Return the arguments of `job` as its function now takes them.
+
+    Raises:
+        NewerArguments: they are of a later version than this process has.
+        EncryptionKeyMissing: they are encrypted, and the key is not here.
+        InvalidArguments: the function does not take them.
+    """
+    kept = opened(job.arguments, job.options, job.job, keys)
+    version = job.options.version
+    if version > spec.version:
+        raise NewerArguments(
+            f"job {job.job!r} was enqueued with arguments of version {version}, and this process knows {spec.version}; "
+            "deploy the newer one everywhere"
+        )
+    if version < spec.version and spec.upgrade is not None:
+        kept = msgspec.json.encode(spec.upgrade(version, msgspec.json.decode(kept)))
+    return spec.arguments.decode(kept)
+
+
+def success(job: ClaimedJob, spec: JobSpec, value: Any, keys: Keys | None) -> Done:
+    """Return the end of an attempt that returned `value`; raise InvalidResult where it is kept, but not as declared."""
+    if job.options is PLAIN:
+        return Done(job.id, job.lease, plain=True)
+    if job.options.keep is None:
+        return Done(job.id, job.lease)
+    result = spec.returns.encode(value)
+    return Done(job.id, job.lease, needed(keys, job.job).seal(job.job, result) if job.options.encrypted else result)
+
+
+def verdict(job: ClaimedJob, error: BaseException, backoff: Backoff, jitter: float, keys: Keys | None) -> Outcome:
+    """Return what becomes of `job`, whose attempt raised `error`.
+
+    One that this process cannot run, because it lacks a newer version or a key, is left to others for an hour: while a
+    version is rolled out, there are some that can. `jitter` is a random number from 0 up to 1.
+    """
+    if isinstance(error, Snooze):
+        log.info("job snoozed", again_in_seconds=round(error.delay.total_seconds(), 2), snoozes=job.options.snoozes + 1)
+        return Postpone(job.id, job.lease, error.delay)
+    if isinstance(error, NewerArguments | EncryptionKeyMissing) and job.options.snoozes < _MOST_ELSEWHERE:
+        log.error("job left to another process", error=str(error), again_in_seconds=_ELSEWHERE.total_seconds())
+        return Postpone(job.id, job.lease, _ELSEWHERE)
+    failure = failure_of(error)
+    if job.options.encrypted:
+        failure = _secret(job, failure, keys)
+    if job.attempt >= job.attempts or isinstance(error, GiveUp):
+        log.error(
+            "job failed for the last time",
+            error_class=failure.error_class,
+            error=failure.message,
+            traceback="" if job.options.encrypted else failure.traceback,
+        )
+        return Bury(job.id, job.lease, failure)
+    delay = delay_after(backoff, job.attempt, jitter)
+    log.warning(
+        "job failed",
+        error_class=failure.error_class,
+        error=failure.message,
+        again_in_seconds=round(delay.total_seconds(), 2),
+    )
+    return Retry(job.id, job.lease, delay, failure)
+
+
+def _secret(job: ClaimedJob, failure: Failure, keys: Keys | None) -> Failure:
+    if keys is None:
+        # Nothing was decrypted, so nothing can have been told.
+        return failure
+    return sealed(failure, keys, job.job)
