@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +21,8 @@ from roadworthy.jobs.metrics import CATALOGUE, JOB_DURATION
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime.autoscaler import SYNC, Autoscaler, durations, worker_plan
 from roadworthy.runtime.supervisor import Archive, ProcessPlan
+from roadworthy.runtime.usage import Use
+from roadworthy.scaling.spec import Resources, Scaling
 from roadworthy.telemetry import logging
 from roadworthy.telemetry.exposition import Snapshot
 from roadworthy.telemetry.registry import MetricRegistry
@@ -40,6 +44,7 @@ class Queues:
 
     ready: int = 0
     running: int = 0
+    blocked: int = 0
     away: bool = False
     broken: bool = False
     promoted: int = 0
@@ -49,7 +54,7 @@ class Queues:
             raise DatabaseUnavailable("it is away")
         if self.broken:
             raise RuntimeError("a defect")
-        return [QueueCounts("mail", 0, self.ready, self.running, 0, 0, 0, None)]
+        return [QueueCounts("mail", 0, self.ready, self.running, 0, self.blocked, self.blocked, None)]
 
     async def promote(self, *, limit: int = 1000) -> timedelta | None:
         self.promoted += 1
@@ -61,6 +66,10 @@ class Worker:
     plan: ProcessPlan
     retiring: bool = False
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def status(self) -> SimpleNamespace:
+        return SimpleNamespace(pid=int(self.plan.name.rpartition("-")[2]))
 
     async def retire(self) -> None:
         self.retiring = True
@@ -91,7 +100,7 @@ class Workers:
 
 
 class Stage:
-    def __init__(self, queue: QueueSpec) -> None:
+    def __init__(self, queue: QueueSpec, **scaling: Scaling) -> None:
         self.now = 1000.0
         self.queues = Queues()
         self.workers = Workers()
@@ -99,8 +108,26 @@ class Stage:
         for number in range(1, queue.workers[0] + 1):
             self.workers.add(worker_plan(queue, number))
         self.autoscaler = Autoscaler(
-            [queue], cast(Any, self.queues), cast(Any, self.workers), self.metrics, clock=lambda: self.now
+            [queue],
+            cast(Any, self.queues),
+            cast(Any, self.workers),
+            self.metrics,
+            scaling=scaling,
+            clock=lambda: self.now,
+            use=self.use,
         )
+        self.cores: float | None = 0.0
+        self.memory = 0
+        self.used: dict[int, float] = defaultdict(float)
+
+    def use(self, pids: Iterable[int]) -> dict[int, Use] | None:
+        """Share out what was used since the last look among the workers."""
+        if self.cores is None:
+            return None
+        share = self.cores / max(len(self.workers.names()), 1)
+        for pid in pids:
+            self.used[pid] += share * SYNC.total_seconds()
+        return {pid: Use(self.used[pid], self.memory) for pid in pids}
 
     async def sync(self, times: int = 1) -> int:
         for _ in range(times):
@@ -228,6 +255,49 @@ async def test_a_fixed_number_stays_and_is_still_told() -> None:
     stage.queues.running = 7
     assert await stage.sync(5) == 2
     assert stage.metrics.value("queue_desired_workers", {"queue": "mail"}) == 7
+
+
+async def test_jobs_that_wait_for_a_limit_or_for_others_need_no_worker() -> None:
+    stage = Stage(LARGE, mail=Scaling(depth=1))
+    stage.queues.blocked = 10_000
+    assert await stage.sync(20) == 2
+    assert stage.metrics.value("queue_desired_workers", {"queue": "mail"}) == 0
+
+
+BY_USE = Scaling(cpu=50, memory=80, requests=Resources(cpu=1, memory=1000))
+
+
+async def test_workers_are_added_for_what_they_use() -> None:
+    stage = Stage(LARGE, mail=BY_USE)
+    await stage.sync(4)
+    assert len(stage.workers.names()) == 2
+    stage.cores = 2.0
+    await stage.sync(4)
+    assert len(stage.workers.names()) == 4
+    stage.cores, stage.memory = 0.0, 900
+    await stage.sync()
+    assert len(stage.workers.names()) == 5
+
+
+async def test_a_worker_that_has_not_come_up_is_not_measured() -> None:
+    stage = Stage(LARGE, mail=BY_USE)
+    stage.workers.processes[1].ready.clear()
+    stage.memory = 1000
+    assert await stage.sync() == 2, "with one that uses nothing yet, it is on target"
+    stage.workers.processes[1].ready.set()
+    assert await stage.sync() == 3
+
+
+async def test_a_machine_that_tells_nothing_is_told_of_once(log: io.StringIO) -> None:
+    stage = Stage(LARGE, mail=BY_USE)
+    stage.cores = None
+    stage.queues.running = 5
+    assert await stage.sync(3) == 5
+    assert [line["event"] for line in events(log) if line["level"] == "warning"] == [
+        "this machine does not tell what processes use; workers are scaled by the rest"
+    ]
+    stage.queues.running = 0
+    assert await stage.sync(70) == 2
 
 
 async def test_an_error_costs_one_look(log: io.StringIO) -> None:
