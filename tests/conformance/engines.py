@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.jobs.dead_letters import carry_out, named
-from roadworthy.jobs.engine import Engine, Failure, NewJob
+from roadworthy.jobs.engine import PLAIN, Engine, Failure, JobOptions, NewJob
 from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.jobs.postgres import PostgresEngine
 from schema import create_job_tables
@@ -18,8 +18,13 @@ from schema import create_job_tables
 LEASE = timedelta(seconds=60)
 FAILURE = Failure("ValueError", "no", "Traceback ...")
 
+_KEPT = (("finished_jobs", "keep_until"), ("unique_keys", "until"), ("workflows", "keep_until"), ("dead_jobs", "died_at"))
+
 _MOVE = """
 UPDATE roadworthy.jobs SET run_at = run_at - $1::interval, lease_expires_at = lease_expires_at - $1::interval
+"""
+_MOVE_LIMITS = """
+UPDATE roadworthy.job_limits SET tat = tat - $1::interval, opens_at = opens_at - $1::interval
 """
 
 
@@ -41,6 +46,7 @@ def new_job(
     key: str | None = None,
     delay: timedelta | None = None,
     run_at: datetime | None = None,
+    limit_keys: dict[str, str] | None = None,
 ) -> NewJob:
     """Return a job that its argument tells apart."""
     return NewJob(
@@ -52,6 +58,7 @@ def new_job(
         unique_key=key,
         delay=delay,
         run_at=run_at,
+        options=JobOptions(limit_keys=limit_keys) if limit_keys else PLAIN,
     )
 
 
@@ -82,6 +89,10 @@ async def postgres_backend(dsn: str) -> AsyncIterator[Backend]:
 
         async def advance(by: timedelta) -> None:
             await pool.execute(_MOVE, by)
+            for table, column in _KEPT:
+                await pool.execute(f"UPDATE roadworthy.{table} SET {column} = {column} - $1::interval", by)  # noqa: S608
+            await pool.execute("UPDATE roadworthy.job_workers SET seen_at = seen_at - $1::interval", by)
+            await pool.execute(_MOVE_LIMITS, by)
             # Jobs changed places behind the engine's back, as they never do.
             engine._frontiers.clear()
 

@@ -91,8 +91,7 @@ class PostgresOperations:
 
 def worker_of(row: Any) -> WorkerRecord:
     """Return the worker of a row of list_workers."""
-    *plain, report = row
-    return WorkerRecord(*plain, msgspec.convert(report, WorkerReport))
+    return WorkerRecord(**{**row, "report": msgspec.convert(row["report"], WorkerReport)})
 
 
 def record_of(row: Any) -> JobRecord:

@@ -169,7 +169,7 @@ async def test_a_worker_whose_slots_are_all_stuck_says_so_and_ends(
         assert sorted(await stage.states()) == ["dead", "dead", "ready"]
     finally:
         gate.set()
-    assert "all slots of a queue are stuck" in log.getvalue()
+    assert "the worker can take no jobs any more and ends" in log.getvalue()
 
 
 async def test_a_drain_does_not_wait_for_a_hung_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from roadworthy.errors import DatabaseUnavailable, DeclarationError
+from roadworthy.errors import DatabaseUnavailable, DeclarationError, WorkerStuck
 from roadworthy.jobs.arguments import Arguments
 from roadworthy.jobs.current import current_job
 from roadworthy.jobs.engine import ClaimedJob, NewJob, Outcome
@@ -770,3 +770,38 @@ async def test_a_drain_ends_in_time_though_outcomes_cannot_be_reported(
         await stage.until(refused)
         await stage.ended(5)
     assert "could not be reported in time" in log.getvalue()
+
+
+async def test_a_worker_whose_claims_hang_says_so_and_ends(monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> None:
+    monkeypatch.setattr("roadworthy.jobs.worker._CLAIM_AT_MOST", 0.1)
+    hung = asyncio.Event()
+
+    class Hanging(Flaky):
+        async def claim(self, *given: Any, **more: Any) -> list[ClaimedJob]:
+            await hung.wait()
+            return []
+
+    async def nothing() -> None: ...
+
+    with pytest.raises(WorkerStuck, match="a claim from queue 'work' got no answer"):
+        async with working(spec_of(nothing), grace=0.1, engine=Hanging()) as stage:
+            await asyncio.wait([stage.task], timeout=20)
+            assert not stage.worker.consumes
+    assert "the worker can take no jobs any more and ends" in log.getvalue()
+
+
+async def test_a_database_that_is_away_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roadworthy.jobs.worker._CLAIM_AT_MOST", 0.05)
+
+    async def nothing() -> None: ...
+
+    async with working(spec_of(nothing)) as stage:
+        stage.engine.down.add("claim")
+
+        async def refused() -> bool:
+            return len(stage.engine.refused) >= 3
+
+        await stage.until(refused)
+        stage.engine.down.clear()
+        await stage.enqueue("nothing")
+        await stage.emptied()
