@@ -136,12 +136,11 @@ async def test_whoever_would_end_the_holding_waits_for_the_fenced_transaction() 
     engine = service.binding("test").engine
     await fenced.enqueue(n=1)
     (job,) = await engine.claim("work", limit=1, lease=hours(1), worker="w")
-    async with asyncio.TaskGroup() as group:
-        async with database.transaction() as connection:
-            await CurrentJob(job, engine).fence(connection)
-            returning = group.create_task(engine.complete([Release(job.id, job.lease)]))
-            await asyncio.wait([returning], timeout=0.1)
-            assert not returning.done()
+    async with asyncio.TaskGroup() as group, database.transaction() as connection:
+        await CurrentJob(job, engine).fence(connection)
+        returning = group.create_task(engine.complete([Release(job.id, job.lease)]))
+        await asyncio.wait([returning], timeout=0.1)
+        assert not returning.done()
     assert returning.result() == set()
 
 
