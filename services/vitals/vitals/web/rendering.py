@@ -23,6 +23,9 @@ _HEADERS = {
 }
 
 
+_SPELT = {"hrv": "HRV", "rem": "REM", "vo2max": "VO₂max"}
+
+
 @cache
 def static_url(name: str) -> str:
     """Return the address of a static file, with its version."""
@@ -46,7 +49,7 @@ def plural(count: int, one: str) -> str:
 
 def words(name: str) -> str:
     """Return a metric's or job's name as people read it: "Resting heart rate"."""
-    text = name.replace("_", " ")
+    text = " ".join(_SPELT.get(word, word) for word in name.split("_"))
     return text[:1].upper() + text[1:]
 
 
