@@ -159,6 +159,48 @@ def test_a_policy_counts_from_the_start_of_its_period() -> None:
     assert replicas.sync(1) == 10
 
 
+@pytest.mark.parametrize(("wanted", "moved"), [(50, (16, 17)), (1, (4, 3))])
+def test_more_than_a_policy_allows_was_changed_already_and_nothing_is_turned_back(
+    wanted: int, moved: tuple[int, int]
+) -> None:
+    """Six within the minute of four allowed: the limit is what there is; it counts from further off a minute later."""
+    rules = Rules((Policy("Pods", 4, seconds(60)),))
+    spec = scaling(1, 100, Behaviour(rules, rules))
+    current, change = (12, 6) if wanted > 10 else (8, -6)
+    history = History(((-1000.0, 0),), ((0.0, change),))
+    assert sync(spec, history, current, asked(wanted), 30.0).replicas == current
+    assert sync(spec, history, current, asked(wanted), 60.0).replicas == moved[0]
+    limits = Rules((Policy("Pods", 4, seconds(60)), Policy("Pods", 5, seconds(120))))
+    both = scaling(1, 100, Behaviour(limits, limits))
+    assert sync(both, history, current, asked(wanted), 60.0).replicas == moved[0], "the larger change of the two"
+    assert sync(both, History(), current, asked(wanted), 60.0).replicas == moved[1], "had nothing been changed"
+
+
+@pytest.mark.parametrize(("current", "bound"), [(14, 10), (1, 2)])
+def test_what_is_out_of_bounds_goes_back_at_once_and_is_remembered_as_an_event_alone(current: int, bound: int) -> None:
+    """Neither metrics, nor windows, nor policies are asked; what the metrics say is not logged."""
+    still = Rules((Policy("Pods", 1, seconds(60)),), minutes(5), "Disabled")
+    history = History(((-1.0, current),))
+    decision = sync(scaling(2, 10, Behaviour(still, still)), history, current, asked(5), 0.0)
+    assert decision.replicas == bound
+    assert decision.wanted is None
+    assert decision.history == History(((-1.0, current),), ((0.0, bound - current),))
+
+
+def test_the_log_begins_with_what_there_is() -> None:
+    decision = sync(scaling(1, 10, Behaviour()), History(), 7, asked(2), 0.0)
+    assert decision.replicas == 7
+    assert decision.history.recommendations == ((0.0, 7), (0.0, 2)), "and goes on with what was asked for"
+
+
+def test_a_change_and_nothing_else_is_an_event() -> None:
+    replicas = Replicas(scaling(1, 10), 3)
+    replicas.sync(3)
+    assert replicas.history.events == ()
+    replicas.sync(5)
+    assert [change for _, change in replicas.history.events] == [2]
+
+
 def test_an_hour_ago_is_forgotten() -> None:
     replicas = Replicas(scaling(1, 1000), 1)
     for number in range(300):

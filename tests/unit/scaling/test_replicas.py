@@ -108,6 +108,9 @@ PENDING = Pod("pending", "Pending", request=1000)
         (pods(2, 2, None), 10, 1, 1),  # ceil(0.4 × 3) is 2: against the direction
         (pods(25, None), 10, 5, 5),  # ceil(1.2 × 2) is 3: against the direction
         ([*pods(20, 20), replace(pods(900)[0], name="gone", deleted=True)], 10, 2, 4),
+        ([*pods(20, 20), replace(pods(900)[0], name="pending", phase="Pending")], 10, 3, 4),  # its sample is dropped
+        ([*pods(5, 5), replace(pods(900)[0], name="pending", phase="Pending")], 10, 3, 1),
+        (pods(2**62, 2**62, 2**62), 2**40, 3, 2**23),  # sums end at 2**63 - 1: a third of it in 2**40, times three
         ([*pods(20, 20), replace(pods(900)[0], name="failed", phase="Failed")], 10, 2, 4),
     ],
 )

@@ -9,10 +9,28 @@ import pytest
 
 from roadworthy import minutes, seconds
 from roadworthy.errors import DeclarationError
-from roadworthy.scaling.spec import Behaviour, MetricTarget, Policy, Rules, ScalingSpec, down, milli, up
+from roadworthy.scaling.spec import (
+    Behaviour,
+    MetricTarget,
+    Policy,
+    Resources,
+    Rules,
+    Scaling,
+    ScalingSpec,
+    down,
+    milli,
+    up,
+)
 
 TARGET = MetricTarget("demand", "AverageValue", 1000)
 QUARTER = seconds(15)
+TWO = Policy("Pods", 2, QUARTER)
+
+
+def test_rules_take_policies_and_keep_their_other_defaults() -> None:
+    half = Policy("Percent", 50, minutes(1))
+    assert down(half) == Rules((half,), minutes(5))
+    assert up(half, TWO) == Rules((half, TWO))
 
 
 def test_the_defaults_are_those_of_kubernetes() -> None:
@@ -42,6 +60,14 @@ def test_the_defaults_are_those_of_kubernetes() -> None:
         (lambda: ScalingSpec(0, 0, (TARGET,)), "from 0 to 0"),
         (lambda: ScalingSpec(-1, 1, (TARGET,)), "from -1 to 1"),
         (lambda: ScalingSpec(1, 2, ()), "needs a metric"),
+        (lambda: Scaling(depth=0), "depth=0"),
+        (lambda: Scaling(depth=math.inf), "depth=inf"),
+        (lambda: Scaling(cpu=70), "requests=Resources(cpu=...)"),
+        (lambda: Scaling(memory=70, requests=Resources(cpu=1)), "requests=Resources(memory=...)"),
+        (lambda: Scaling(cpu=0, requests=Resources(cpu=1)), "cpu=0; it is in per cent"),
+        (lambda: Resources(cpu=0), "cpu=0"),
+        (lambda: Resources(cpu=math.nan), "cpu=nan"),
+        (lambda: Resources(memory=0), "memory=0"),
         (lambda: ScalingSpec(0, 2, (MetricTarget("cpu", "Utilization", 80),)), "scaling to zero"),
     ],
 )
