@@ -18,7 +18,12 @@ from schema import create_job_tables
 LEASE = timedelta(seconds=60)
 FAILURE = Failure("ValueError", "no", "Traceback ...")
 
-_KEPT = (("finished_jobs", "keep_until"), ("unique_keys", "until"), ("workflows", "keep_until"), ("dead_jobs", "died_at"))
+_KEPT = (
+    ("finished_jobs", "keep_until"),
+    ("unique_keys", "until"),
+    ("workflows", "keep_until"),
+    ("dead_jobs", "died_at"),
+)
 
 _MOVE = """
 UPDATE roadworthy.jobs SET run_at = run_at - $1::interval, lease_expires_at = lease_expires_at - $1::interval

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roadworthy.jobs.engine import Bury, ClaimedJob, Done, NewJob, Outcome, Release, Retry
+from roadworthy.jobs.limits import LimitRule
 from roadworthy.runtime.scratch import ScratchServer
 
 from .engines import FAILURE, LEASE, Backend, memory_backend, new_job, postgres_backend, retry_dead
@@ -26,7 +27,12 @@ _enqueue = st.tuples(
     st.just("enqueue"),
     st.lists(
         st.tuples(
-            st.integers(0, 2), st.sampled_from([None, None, "a", "b"]), st.sampled_from([0, 0, 30]), st.integers(1, 3)
+            st.integers(0, 2),
+            st.sampled_from([None, None, "a", "b"]),
+            st.sampled_from([0, 0, 30]),
+            st.integers(1, 3),
+            st.sampled_from(["ann", "bob", None]),
+            st.sampled_from(["send", "sweep"]),
         ),
         min_size=1,
         max_size=4,
@@ -46,8 +52,28 @@ _beat = st.tuples(st.just("heartbeat"), st.integers(0, 20))
 _pass = st.tuples(st.just("advance"), st.sampled_from([1, 31, 61]))
 _plain = st.tuples(st.sampled_from(["promote", "rescue", "retry dead"]), st.just(0))
 _discard = st.tuples(st.just("discard"), st.integers(0, 20))
+_pause = st.tuples(
+    st.sampled_from(["pause", "resume"]), st.sampled_from([("mail", None), ("mail", "send"), ("other", None)])
+)
+_limit = st.tuples(st.sampled_from(["limit", "mend"]), st.integers(0, 5))
 _operations = st.lists(
-    st.one_of(_enqueue, _claim, _claim, _complete, _complete, _beat, _pass, _plain, _discard), max_size=25
+    st.one_of(_enqueue, _claim, _claim, _complete, _complete, _beat, _pass, _plain, _discard, _pause, _limit),
+    max_size=25,
+)
+
+
+_PER_USER = LimitRule("job:send:at_once:{user}", "send", "{user}", 1, None, None)
+_PER_ANYONE = LimitRule("queue:mail:at_once:{user}", None, "{user}", 2, None, None)
+_RATE = LimitRule("job:sweep:rate/60s", "sweep", None, None, timedelta(seconds=30), 2)
+_KIND = LimitRule("job:send:at_once", "send", None, 2, None, None)
+_QUEUE = LimitRule("queue:mail:at_once", None, None, 4, None, None)
+_RULES: tuple[Sequence[LimitRule], ...] = (
+    (),
+    (_PER_USER, _KIND),
+    (_PER_ANYONE, _RATE, replace(_KIND, at_once=1)),
+    (_PER_USER, _PER_ANYONE, _QUEUE),
+    (_PER_USER, _RATE, _KIND, _QUEUE),
+    (replace(_RATE, spacing=timedelta(seconds=10), burst=1), replace(_QUEUE, at_once=2)),
 )
 
 
@@ -59,6 +85,7 @@ class Actor:
     numbers: dict[int, int] = field(default_factory=dict)
     holdings: list[ClaimedJob] = field(default_factory=list)
     added: int = 0
+    rules: Sequence[LimitRule] = ()
 
     async def apply(self, name: str, detail: Any) -> Any:
         engine = self.backend.engine
@@ -66,7 +93,7 @@ class Actor:
             case "enqueue":
                 return await self._enqueue(detail)
             case "claim":
-                claimed = await engine.claim("mail", limit=detail, lease=LEASE, worker="w")
+                claimed = await engine.claim("mail", limit=detail, lease=LEASE, worker="w", limits=self.rules)
                 for job in claimed:
                     assert all(job.lease > old.lease for old in self.holdings if old.id == job.id)
                 self.holdings += claimed
@@ -91,13 +118,36 @@ class Actor:
             case "discard":
                 ids = [id for id, number in self.numbers.items() if number == detail]
                 return await engine.operations.discard(ids)
+        return await self._govern(name, detail)
+
+    async def _govern(self, name: str, detail: Any) -> Any:
+        engine = self.backend.engine
+        match name:
+            case "pause":
+                return await engine.operations.pause(*detail)
+            case "resume":
+                return await engine.operations.resume(*detail)
+            case "limit":
+                self.rules = _RULES[detail]
+                return None
+            case "mend":
+                return await engine.mend(["mail"], self.rules)
         raise AssertionError(name)
 
-    async def _enqueue(self, detail: list[tuple[int, str | None, int, int]]) -> list[bool]:
+    async def _enqueue(self, detail: list[tuple[int, str | None, int, int, str | None, str]]) -> list[bool]:
         jobs: list[NewJob] = []
-        for priority, key, delay, attempts in detail:
-            due = timedelta(seconds=delay) if delay else None
-            jobs.append(new_job(self.added + len(jobs), priority=priority, key=key, delay=due, attempts=attempts))
+        for priority, key, delay, attempts, user, job in detail:
+            jobs.append(
+                new_job(
+                    self.added + len(jobs),
+                    job=job,
+                    priority=priority,
+                    key=key,
+                    delay=timedelta(seconds=delay) if delay else None,
+                    attempts=attempts,
+                    limit_keys={"{user}": f'["{user}"]'} if user else None,
+                )
+            )
         ids = await self.backend.engine.enqueue(jobs)
         self.numbers |= {id: self.added + n for n, id in enumerate(ids) if id is not None}
         self.added += len(jobs)
@@ -127,6 +177,7 @@ class Actor:
                 record.attempts,
                 record.priority,
                 record.unique_key,
+                record.blocked_by,
                 [(failure["attempt"], failure["error_class"]) for failure in record.failures],
             )
             for record in await self.backend.engine.operations.jobs(limit=1000)
@@ -160,7 +211,10 @@ def test_postgresql_does_what_the_model_does(
     async def compare() -> None:
         engine: Any = postgres.engine
         engine._frontiers.clear()
-        await engine._pool.execute("TRUNCATE roadworthy.jobs, roadworthy.job_failures, roadworthy.dead_jobs")
+        await engine._pool.execute(
+            "TRUNCATE roadworthy.jobs, roadworthy.job_failures, roadworthy.dead_jobs, roadworthy.job_limits, "
+            "roadworthy.job_pauses"
+        )
         async with memory_backend() as memory:
             model, subject = Actor(memory), Actor(postgres)
             for name, detail in operations:

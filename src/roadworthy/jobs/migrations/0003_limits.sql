@@ -494,6 +494,7 @@ BEGIN
         -- A debt to an earlier rate is kept in jobs, not in time.
         UPDATE roadworthy.job_limits AS kept
         SET at_once = rule.at_once, spacing = rule.spacing, burst = rule.burst,
+            opens_at = CASE WHEN rule.at_once IS NULL THEN moment END,
             tat = moment + (kept.tat - moment) * (extract(epoch FROM rule.spacing) / extract(epoch FROM kept.spacing))::float8
         FROM unnest(families, capacities, spacings, bursts) AS rule (family, at_once, spacing, burst)
         WHERE kept.name = ANY (suspects) AND kept.family = rule.family
