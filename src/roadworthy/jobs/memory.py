@@ -50,7 +50,7 @@ class MemoryEngine:
         self._limits = MemoryLimits(self._store)
         self.flows = MemoryFlows(self._store)
         self.operations = MemoryOperations(self._store, self.flows)
-        self.dead_letters = MemoryDeadLetters(self._store)
+        self.dead_letters = MemoryDeadLetters(self._store, self.flows)
 
     async def close(self) -> None:
         """Nothing is held."""

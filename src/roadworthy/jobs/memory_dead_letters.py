@@ -19,6 +19,7 @@ from roadworthy.jobs.dead_letters import (
     DeadGroup,
     DeadSelection,
 )
+from roadworthy.jobs.memory_flows import MemoryFlows
 from roadworthy.jobs.memory_operations import record_of
 from roadworthy.jobs.memory_store import Kept, Store
 from roadworthy.jobs.operations import JobRecord
@@ -36,9 +37,10 @@ class _Operation:
 class MemoryDeadLetters:
     """The dead letters without a database. It evaluates no JSON path."""
 
-    def __init__(self, store: Store) -> None:
-        """`store` is the engine's."""
+    def __init__(self, store: Store, flows: MemoryFlows) -> None:
+        """`store` and `flows` are the engine's."""
         self._store = store
+        self._flows = flows
         self._operations: dict[int, _Operation] = {}
         self._numbers = itertools.count(1)
 
@@ -127,8 +129,7 @@ class MemoryDeadLetters:
         return changed
 
     def _discard(self, batch: list[Kept]) -> int:
-        for kept in batch:
-            del self._store.kept[kept.id]
+        self._flows.drop([kept.id for kept in batch], keep=False)
         return len(batch)
 
     async def abandon(self, operation: int) -> None:

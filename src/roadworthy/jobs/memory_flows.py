@@ -180,6 +180,7 @@ class MemoryFlows:
             if (flow := self._workflows.get(kept.new.options.workflow or 0)) is not None:
                 flow.cancelled += 1
         self._release([edge for id in doomed for edge in self._edges.pop(id, ()) if not edge.met])
+        self._forget(doomed)
         return [kept.id for kept in ended]
 
     def succeed(self, kept: Kept, result: bytes | None) -> None:
@@ -196,6 +197,7 @@ class MemoryFlows:
             self._edges.pop(kept.id, None)
         for edge in edges:
             edge.met = True
+        self._forget([kept.id])
 
     def die(self, kept: Kept) -> None:
         """Let go what waited for the end of a job that was buried."""
@@ -218,6 +220,12 @@ class MemoryFlows:
                 kept.run_at = max(kept.run_at, self._store.clock())
                 self._store.wake([kept.new.queue])
             edge.met = True
+
+    def _forget(self, ended: Iterable[int]) -> None:
+        """Forget for what jobs that have ended had waited."""
+        over = set(ended)
+        for id, edges in self._edges.items():
+            self._edges[id] = [edge for edge in edges if edge.successor not in over]
 
     def _keep(self, kept: Kept, result: bytes | None, *, cancelled: bool) -> None:
         now = self._store.clock()
