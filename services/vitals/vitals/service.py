@@ -11,7 +11,9 @@ database = service.database(migrations="migrations")
 ingestion = service.queue(
     "ingestion", attempts=5, lease=seconds(10), workers=(1, 2), concurrency=4, target_latency=seconds(5)
 )
-confidence = service.queue("confidence", attempts=5, lease=seconds(30), workers=(1, 2), concurrency=4, target_latency=seconds(60))
+confidence = service.queue(
+    "confidence", attempts=5, lease=seconds(30), workers=(1, 2), concurrency=4, target_latency=seconds(60)
+)
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(1), workers=(1, 1), target_latency=minutes(5))
 
 # What it measures.
@@ -36,6 +38,9 @@ ingestion_lag = service.histogram(
 observations_kept = service.counter("observations_total", "Observations that payloads held.")
 values_refused = service.counter("observations_refused_total", "Values in payloads that were not believed.")
 mean_confidence = service.gauge("confidence_mean", "Mean confidence in the sources of all metrics, 0 to 100.")
+confidence_lag = service.gauge(
+    "confidence_lag_seconds", "For how long the user who has waited longest has had confidences older than her events."
+)
 latest_metrics_lag = service.gauge(
     "latest_metrics_lag_seconds", "For how long the latest metrics have not shown a change that is there."
 )
@@ -88,6 +93,15 @@ service.alert(
     summary="Events could not be read",
     runbook="Their reasons are in webhook_events and in the dead letters of normalise_event. Retry them when the "
     "reason is gone; the payloads are kept.",
+)
+service.alert(
+    "ConfidenceLagging",
+    expr="max(confidence_lag_seconds) > 900",
+    for_=minutes(5),
+    severity="warning",
+    summary="Confidences are older than what was observed",
+    runbook="Are there dead jobs of calculate_confidences? Retry them; until then, the users they name keep their old "
+    "confidences, at most until the next nightly calculation. Else: do workers of the queue `confidence` run?",
 )
 service.alert(
     "LowConfidence",

@@ -95,11 +95,17 @@ async def test_a_calculation_waits_for_events_that_are_being_applied(running: Se
     assert ("weight", "withings") in await confidences(mira)
 
 
-async def test_the_mean_is_a_metric(running: Service) -> None:
-    mira = await user("mira")
+async def test_the_mean_and_the_lag_are_metrics(running: Service) -> None:
+    mira, noah = await user("mira"), await user("noah")
     await observe(mira, "weight", "withings", 72.0, datetime.now(UTC))
     await calculate(database, [mira])
     await jobs.measure_confidence()
+    assert testing.metric(running, "confidence_lag_seconds") == 0
+    await database.execute(
+        "INSERT INTO stale_confidences (user_id, stale_since) VALUES ($1, now() - interval '20 minutes')", noah
+    )
+    await jobs.measure_confidence()
+    assert testing.metric(running, "confidence_lag_seconds") >= 1200
     assert testing.metric(running, "confidence_mean") == 40 + 20 + 2 + 10
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roadworthy import current_job, minutes, seconds
 from vitals.confidence.calculate import QUERIES, calculate
-from vitals.service import confidence, database, mean_confidence, upkeep
+from vitals.service import confidence, confidence_lag, database, mean_confidence, upkeep
 
 
 @confidence.job(timeout=seconds(60))
@@ -22,5 +22,8 @@ async def calculate_confidences(users: list[int]) -> None:
 
 @upkeep.job(every=minutes(1), timeout=minutes(1))
 async def measure_confidence() -> None:
-    """Tell the metrics how far the sources can be trusted on the whole."""
-    mean_confidence.set(await database.fetchval(QUERIES["mean_confidence"]))
+    """Tell the metrics how far the sources can be trusted on the whole, and how old that is."""
+    row = await database.fetchrow(QUERIES["measure"])
+    assert row is not None  # noqa: S101 (a statement without FROM has a row)
+    mean_confidence.set(row["mean"])
+    confidence_lag.set(row["lag"])

@@ -54,5 +54,7 @@ ON CONFLICT (user_id, metric, source) DO UPDATE
 SET reliability = excluded.reliability, freshness = excluded.freshness, frequency = excluded.frequency,
     agreement = excluded.agreement, calculated_at = now()
 
--- name: mean_confidence
-SELECT coalesce(avg(confidence), 0)::float8 FROM confidences
+-- name: measure
+SELECT
+    (SELECT coalesce(avg(confidence), 0)::float8 FROM confidences) AS mean,
+    (SELECT coalesce(extract(epoch FROM now() - min(stale_since)), 0)::float8 FROM stale_confidences) AS lag

@@ -1,7 +1,7 @@
 """Commits together what arrives together: while one batch is on its way to the disk, the next one gathers.
 
-The first item after a pause goes at once. Under load a batch begins at most every few milliseconds, since each costs the
-database, and whoever works on it, about the same whether it holds one item or a hundred.
+The first item after a pause goes at once. Under load a batch begins at most every few milliseconds, since each costs
+the database, and whoever works on it, about the same whether it holds one item or a hundred.
 
 Each caller waits until its own item is kept, so an acknowledgement means the same as it would with a transaction for
 each, at a fraction of its cost. An item that cannot be kept fails alone: its batch is then stored one by one.
