@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 
 from launching import TARGET, Launched, gone, launched, until
+from roadworthy.database.pool import Pool
+from roadworthy.database.spec import DatabaseSpec
 
 READY_SOON = 60.0
 
@@ -184,8 +186,9 @@ async def test_a_process_that_cannot_start_is_reported_and_does_not_spin(tmp_pat
     assert [line["wait"] for line in ends] == sorted(line["wait"] for line in ends)
 
 
-async def test_a_process_that_hangs_is_told_of(tmp_path: Path, dsn: str) -> None:
-    async with launched(tmp_path, "run", TARGET, environ={"DATABASE_URL": dsn}) as run:
+async def test_a_worker_that_hangs_fails_the_health_and_is_replaced(tmp_path: Path, dsn: str) -> None:
+    environ = {"DATABASE_URL": dsn, "ROADWORTHY_HUNG_SECONDS": "7"}
+    async with launched(tmp_path, "run", TARGET, environ=environ) as run:
         await run.said("^ready")
         worker = psutil.Process((await run.status("worker-work-1"))["pid"])
         worker.suspend()
@@ -194,10 +197,39 @@ async def test_a_process_that_hangs_is_told_of(tmp_path: Path, dsn: str) -> None
             return "has said nothing for" in ((await run.status("worker-work-1"))["output"] or "")
 
         await until(told, "the health report tells of the silence")
-        assert (await run.health())["status"] == "warn"
-        worker.resume()
+        assert (await run.health())["status"] == "fail"
+        await until(lambda: run.is_ready_again("worker-work-1", 1), "the hung worker is replaced")
+        await gone([worker])
+
+        # One whose event loop is blocked hangs no less.
+        await run.get("/enqueue/block/600")
+        await until(lambda: run.is_ready_again("worker-work-1", 2), "the blocked worker is replaced")
+
+
+async def test_a_worker_whose_claims_get_no_answer_fails_the_health_until_they_do(tmp_path: Path, dsn: str) -> None:
+    async with (
+        launched(tmp_path, "run", TARGET, environ={"DATABASE_URL": dsn}) as run,
+        await Pool.open(dsn, DatabaseSpec("main", pool=(1, 1))) as pool,
+    ):
+        await run.said("^ready")
+        async with pool.transaction() as connection:
+            await connection.execute("LOCK TABLE roadworthy.jobs IN ACCESS EXCLUSIVE MODE")
+
+            async def stalled() -> bool:
+                return bool((await run.status("worker-work-1"))["state"] == "stalled")
+
+            await until(stalled, "the worker is found to take no jobs")
+            report = await run.health()
+            assert report["status"] == "fail"
+            assert report["checks"]["process:worker-work-1"][0]["status"] == "fail"
+            consumed_at = await run.metric("worker_heartbeat_timestamp_seconds")
+            await asyncio.sleep(2)
+            assert await run.metric("worker_heartbeat_timestamp_seconds") == consumed_at
 
         async def well() -> bool:
-            return (await run.health())["status"] == "pass"
+            return (await run.health())["status"] == "pass" and (
+                await run.metric("worker_heartbeat_timestamp_seconds") > consumed_at
+            )
 
         await until(well, "all is well again")
+        assert (await run.status("worker-work-1"))["restarts"] == 0

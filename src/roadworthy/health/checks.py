@@ -41,25 +41,36 @@ def queue_check(
     counts: Callable[[], Awaitable[Sequence[Counts]]],
     now: Callable[[], Awaitable[datetime]],
     targets: Mapping[str, timedelta],
+    consumers: Callable[[], Awaitable[Mapping[str, int]]],
 ) -> Check:
     """Return a check of each queue in `targets`: it warns where the oldest ready job waits longer than the target.
 
-    `now` is the clock of the engine that stamped the jobs.
+    `now` is the clock of the engine that stamped the jobs, `consumers` counts the workers that take jobs, by queue.
+    While jobs wait and none does, that is a warning, and a failure once they wait longer than the target.
     """
 
     async def run() -> Sequence[Reading]:
         found = {count.queue: count for count in await counts()}
         moment = await now()
+        workers = await consumers()
         readings: list[Reading] = []
         for queue, target in targets.items():
             count = found.get(queue)
             oldest = count.oldest_ready_at if count is not None else None
             age = max(moment - oldest, timedelta(0)) if oldest is not None else timedelta(0)
             late = age > target
+            alone = age > timedelta(0) and not workers.get(queue, 0)
             readings += [
                 Reading(f"{queue}:ready", "pass", count.ready if count else 0, "jobs"),
                 Reading(f"{queue}:running", "pass", count.running if count else 0, "jobs"),
                 Reading(f"{queue}:dead", "pass", count.dead if count else 0, "jobs"),
+                Reading(
+                    f"{queue}:workers",
+                    ("fail" if late else "warn") if alone else "pass",
+                    workers.get(queue, 0),
+                    "workers",
+                    "jobs wait, and no worker takes them" if alone else None,
+                ),
                 Reading(
                     f"{queue}:oldestReady",
                     "warn" if late else "pass",

@@ -11,7 +11,7 @@ Problems    turns what escapes the application into problem details           pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from roadworthy.http.measuring import Measuring
 from roadworthy.http.probes import PATHS, Probes
 from roadworthy.http.problems import Problems
 from roadworthy.http.route import RouteTemplate, route_template
+from roadworthy.jobs.workers import consumers
 
 if TYPE_CHECKING:
     from roadworthy.binding import Binding
@@ -106,5 +107,9 @@ def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[C
         checks.append(database_check(lambda: binding().pool.fetchval("SELECT 1")))
     if spec.queues:
         targets = {queue.name: queue.target_latency for queue in spec.queues}
-        checks.append(queue_check(lambda: binding().engine.counts(), lambda: binding().engine.now(), targets))
+
+        async def workers() -> Mapping[str, int]:
+            return consumers(await binding().engine.operations.workers())
+
+        checks.append(queue_check(lambda: binding().engine.counts(), lambda: binding().engine.now(), targets, workers))
     return (*checks, *spec.checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,6 +83,16 @@ class WorkerRecord:
     def present(self) -> bool:
         """Whether it is still there, as far as anyone can tell."""
         return self.silent < VANISHED_AFTER
+
+
+def consumers(workers: Iterable[WorkerRecord]) -> Counter[str]:
+    """Return how many workers take jobs from each queue."""
+    return Counter(
+        queue
+        for worker in workers
+        if worker.present and worker.consumes and not worker.report.retiring
+        for queue in worker.report.queues
+    )
 
 
 def counted(snapshot: Snapshot, queues: Iterable[str]) -> Mapping[str, QueueReport]:

@@ -11,8 +11,8 @@ import msgspec
 
 from roadworthy.telemetry.exposition import Snapshot
 
-ProcessState = Literal["starting", "ready", "draining", "waiting", "stopped"]
-"""What a supervised process does; `waiting` is between its end and its next start."""
+ProcessState = Literal["starting", "ready", "stalled", "draining", "waiting", "stopped"]
+"""What a supervised process does; a `stalled` worker takes no jobs, `waiting` is between its end and its next start."""
 
 _LENGTH = 4
 _CLOSE_TIMEOUT = 2.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from roadworthy.binding import Binding
-from roadworthy.health.policy import HealthState, Reading
+from roadworthy.health.policy import HealthState, Reading, Status
 from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp
@@ -47,10 +47,15 @@ def _health(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState
 
 
 def _reading(process: ProcessStatus) -> Reading:
+    """Tell how a process is. A worker that is there and takes no jobs is worse than one that starts again."""
     output = None
-    if process.state not in ("ready", "draining", "stopped"):
-        output = process.reason or f"it is {process.state}"
+    status: Status = "pass"
+    if process.state == "stalled":
+        status, output = "fail", "takes no jobs: its claims hang or fail, or jobs that do not end have all its slots"
+    elif process.state not in ("ready", "draining", "stopped"):
+        status, output = "warn", process.reason or f"it is {process.state}"
     elif process.state != "stopped" and process.silent > _LONGEST_SILENCE:
+        status = "fail" if process.role == "worker" else "warn"
         output = f"has said nothing for {process.silent.total_seconds():.0f} s; is its event loop blocked?"
     value: dict[str, object] = {
         "role": process.role,
@@ -60,4 +65,4 @@ def _reading(process: ProcessStatus) -> Reading:
     }
     if process.queue is not None:
         value["queue"] = process.queue
-    return Reading(f"process:{process.name}", "warn" if output else "pass", value, output=output)
+    return Reading(f"process:{process.name}", status, value, output=output)

@@ -24,6 +24,8 @@ Changed = Callable[[ProcessState], Awaitable[None]]
 BLOCKED = 71
 """The exit code of a worker whose event loop was blocked for too long."""
 
+_STALLED_AFTER = 5.0
+_LOOK_EVERY = 1.0
 _UNDER_WAY = 0.8
 """The share of the grace that work under way has; the rest is for what follows it."""
 
@@ -76,11 +78,27 @@ async def work(
         keys=binding.keys,
     )
     await changed("ready")
-    retiring = asyncio.create_task(_retire(worker, retired or asyncio.Event(), stop), name="retire")
+    beside = [
+        asyncio.create_task(_retire(worker, retired or asyncio.Event(), stop), name="retire"),
+        asyncio.create_task(_watch(worker, stop, changed), name="liveness"),
+    ]
     try:
         await worker.run(stop.requested, grace * _UNDER_WAY)
     finally:
-        retiring.cancel()
+        for task in beside:
+            task.cancel()
+
+
+async def _watch(worker: Worker, stop: Stop, changed: Changed) -> None:
+    """Say when the worker takes no jobs any more, and when it does again."""
+    loop = asyncio.get_running_loop()
+    consumed_at, stalled = loop.time(), False
+    while not stop.requested.is_set():
+        if worker.consumes:
+            consumed_at = loop.time()
+        if stalled != (stalled := loop.time() - consumed_at > _STALLED_AFTER):
+            await changed("stalled" if stalled else "ready")
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 async def _retire(worker: Worker, retired: asyncio.Event, stop: Stop) -> None:

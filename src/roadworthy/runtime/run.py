@@ -138,7 +138,8 @@ class _Machine:
         if self._public is not None:
             environ["ROADWORTHY_PORT"] = str(self._public.getsockname()[1])
         delay = drain_delay(settings.host, grace)
-        supervisor = Supervisor(self._plans(), Surroundings(self._target.text, environ, grace, delay))
+        around = Surroundings(self._target.text, environ, grace, delay, settings.hung_after)
+        supervisor = Supervisor(self._plans(), around)
         app = operations.whole(self._spec, binding, lambda: self._state(supervisor), supervisor)
         autoscaler = Autoscaler(
             self._spec.queues, binding.engine, supervisor, binding.metrics, scaling=self._spec.scaling

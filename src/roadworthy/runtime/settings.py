@@ -53,7 +53,8 @@ class Settings:
     """Everything that the environment decides. `entries` tells of each value where it came from.
 
     `database_url` of None means the embedded PostgreSQL, below `data_directory`. A port of 0 lets the system choose.
-    `drain` is how long a process may take to finish its work when told to stop. `encryption_keys` are for encrypted
+    `drain` is how long a process may take to finish its work when told to stop, `hung_after` for how long it may say
+    nothing before it is started again. `encryption_keys` are for encrypted
     jobs. `warnings` are lines for the log.
     """
 
@@ -68,6 +69,7 @@ class Settings:
     log_level: Level
     log_format: Format
     drain: timedelta
+    hung_after: timedelta
     encryption_keys: str | None
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
@@ -194,6 +196,12 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "drain": Variable(
         "ROADWORTHY_DRAIN_SECONDS", "Seconds in which requests and jobs may finish at a stop", "20", _seconds
+    ),
+    "hung_after": Variable(
+        "ROADWORTHY_HUNG_SECONDS",
+        "Seconds without a word after which a process is killed and started again; 0 for never",
+        "60",
+        _seconds,
     ),
     "encryption_keys": Variable(
         "ROADWORTHY_ENCRYPTION_KEYS",

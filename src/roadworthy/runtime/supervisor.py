@@ -46,6 +46,7 @@ _log = get_logger(__name__)
 
 _KILLED_WITHIN = 5.0
 _LAST_WORDS = 1.0
+_WATCH_EVERY = 0.5
 _SCRAPE_TIMEOUT = 0.5
 
 
@@ -79,12 +80,16 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every process is given: how to find the service, its environment and the time it has to end."""
+    """What every process is given: how to find the service, its environment and the time it has to end.
+
+    One that has said nothing for `hung_after` is killed and started again; 0 lets it hang.
+    """
 
     target: str
     environ: Mapping[str, str]
     grace: timedelta
     drain_delay: timedelta = timedelta(0)
+    hung_after: timedelta = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -179,7 +184,7 @@ class Process:
 
     async def scrape(self) -> Snapshot:
         """Return what the process has counted: now, or if it does not answer in time, when it last said so."""
-        if self._channel is not None and self._state in ("ready", "draining"):
+        if self._channel is not None and self._state in ("ready", "stalled", "draining"):
             self._scraped.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SCRAPE_TIMEOUT):
@@ -260,13 +265,35 @@ class Process:
         if self._draining.is_set():
             await channel.send(Drain())
         listening = asyncio.create_task(self._listen(channel), name=f"channel of {self.plan.name}")
+        watching = asyncio.create_task(self._watch(process), name=f"watch over {self.plan.name}")
         try:
             code = await process.wait()
             # What it said last is still on its way.
             await asyncio.wait([listening], timeout=_LAST_WORDS)
         finally:
             listening.cancel()
+            watching.cancel()
         return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Kill the process once it has hung for so long that another should take its place.
+
+        It says something each second. Until it is up it may be busy for long, and on its way out it has a deadline.
+        Time in which the supervisor itself was held up does not count: what was said meanwhile is not heard yet.
+        """
+        longest = self._surroundings.hung_after.total_seconds()
+        silent, looked_at = 0.0, self._clock()
+        while True:
+            await asyncio.sleep(_WATCH_EVERY)
+            now = self._clock()
+            silent = min(silent + min(now - looked_at, 2 * _WATCH_EVERY), now - self._heard)
+            looked_at = now
+            if self._state in ("ready", "stalled") and silent > longest > 0:
+                self._reason = f"it said nothing for {silent:.0f} s and was killed: it was stopped, or its loop blocked"
+                _log.critical("process hangs and is killed", process=self.plan.name, silent=round(silent, 1))
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                return
 
     async def _listen(self, channel: Channel[Report]) -> None:
         try:

@@ -151,13 +151,35 @@ async def test_the_queue_check_warns_of_late_jobs(age: timedelta | None, status:
     async def now() -> datetime:
         return AT
 
-    check = queue_check(counts, now, {"mail": seconds(30), "idle": seconds(30)})
+    async def workers() -> dict[str, int]:
+        return {"mail": 2}
+
+    check = queue_check(counts, now, {"mail": seconds(30), "idle": seconds(30)}, workers)
     readings = {reading.name: reading for reading in await check.run()}
     assert not check.critical
     assert [readings[f"mail:{name}"].value for name in ("ready", "running", "dead")] == [3, 2, 1]
     assert readings["mail:oldestReady"].status == status
     assert (readings["mail:oldestReady"].output is not None) == (status == "warn")
     assert readings["idle:ready"].value == 0
+    assert (readings["mail:workers"].status, readings["mail:workers"].value) == ("pass", 2)
+    assert (readings["idle:workers"].status, readings["idle:workers"].value) == ("pass", 0)
+
+
+@pytest.mark.parametrize(("age", "status"), [(seconds(0), "pass"), (seconds(1), "warn"), (seconds(31), "fail")])
+async def test_jobs_that_wait_while_no_worker_takes_any_are_told_of(age: timedelta, status: str) -> None:
+    async def counts() -> list[Queue]:
+        return [Queue("mail", 3, 2, 1, AT - age)]
+
+    async def now() -> datetime:
+        return AT
+
+    async def workers() -> dict[str, int]:
+        return {}
+
+    readings = {
+        reading.name: reading for reading in await queue_check(counts, now, {"mail": seconds(30)}, workers).run()
+    }
+    assert readings["mail:workers"].status == status
 
 
 async def test_a_check_that_cannot_even_be_cancelled_holds_up_no_report() -> None:
