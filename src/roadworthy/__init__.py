@@ -8,17 +8,21 @@ from roadworthy.errors import (
     AlreadyRunning,
     DatabaseUnavailable,
     DeclarationError,
+    EncryptionKeyMissing,
     InvalidArguments,
     InvalidFilter,
+    InvalidResult,
     JobNotFound,
     JobProcessDied,
     LeaseLost,
     MigrationError,
     MissingExtra,
+    NoResult,
     NotRunning,
     RoadworthyError,
     SettingError,
     TransactionEnded,
+    UniqueKeyTaken,
     WorkerStuck,
     WrongThread,
 )
@@ -27,9 +31,12 @@ from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Job, Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.resource import Resource
+from roadworthy.handles.workflows import Workflow
 from roadworthy.health.policy import Reading
-from roadworthy.jobs.current import CurrentJob, current_job
+from roadworthy.jobs.control import GiveUp, Snooze
+from roadworthy.jobs.current import CurrentJob, FinishedJob, current_job
 from roadworthy.jobs.dead_letters import DeadFilter
+from roadworthy.jobs.flows import WorkflowState
 from roadworthy.jobs.limits import Limit, Rate, per_hour, per_minute, per_second
 from roadworthy.jobs.spec import Backoff
 from roadworthy.scaling.spec import Policy as ScalingPolicy
@@ -48,10 +55,14 @@ __all__ = [
     "DeadFilter",
     "DeadLetters",
     "DeclarationError",
+    "EncryptionKeyMissing",
+    "FinishedJob",
     "Gauge",
+    "GiveUp",
     "Histogram",
     "InvalidArguments",
     "InvalidFilter",
+    "InvalidResult",
     "Job",
     "JobNotFound",
     "JobProcessDied",
@@ -59,6 +70,7 @@ __all__ = [
     "Limit",
     "MigrationError",
     "MissingExtra",
+    "NoResult",
     "NotRunning",
     "Queue",
     "Rate",
@@ -71,8 +83,12 @@ __all__ = [
     "Service",
     "ServiceSpec",
     "SettingError",
+    "Snooze",
     "TransactionEnded",
+    "UniqueKeyTaken",
     "WorkerStuck",
+    "Workflow",
+    "WorkflowState",
     "WrongThread",
     "__version__",
     "current_job",
