@@ -25,6 +25,8 @@ from roadworthy.errors import DatabaseUnavailable, TransactionEnded
 
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
+AfterCommit = Callable[[], Awaitable[object]]
+
 _Result = TypeVar("_Result")
 
 _FIRST_RETRY = 0.05
@@ -47,6 +49,7 @@ class _Transaction:
     connection: Connection
     block: driver.Block
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    after_commit: list[AfterCommit] = field(default_factory=list)
     ended: bool = False
 
     def check(self) -> None:
@@ -179,6 +182,16 @@ class Pool:
             return None
         transaction.check()
         return transaction.connection
+
+    def after_commit(self, call: AfterCommit) -> None:
+        """Await `call` once the current transaction, the outermost, has committed; what it raises comes out there.
+
+        It is forgotten where the transaction rolls back. Raises RuntimeError outside a transaction.
+        """
+        transaction = self._current.get()
+        if transaction is None:
+            raise RuntimeError("after_commit() waits for a transaction to commit, and there is none; just call it")
+        transaction.after_commit.append(call)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -321,10 +334,15 @@ class _TransactionBlock:
                 # Cancelled, or out of patience, with the statement still running: only the server can undo it now.
                 inner.connection.terminate()
                 raise
-            if error is None:
-                await inner.block.commit()
-            else:
+            if error is not None:
                 await inner.roll_back()
+                return
+            await inner.block.commit()
+        if self._outer is not None:
+            self._outer.after_commit += inner.after_commit
+            return
+        for call in inner.after_commit:
+            await call()
 
 
 async def _persist(
