@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from events import MORNING, day, encoded, payload, weighing
 
 from roadworthy import Service
+from vitals.confidence.calculate import calculate
 from vitals.ingestion import apply as applying
 from vitals.ingestion.apply import EVERY, Applied
 from vitals.service import database
@@ -99,6 +101,33 @@ async def test_any_order_any_batches_any_repetition(running: Service, seed: int)
         ),
         "tie-b",
     }
+
+
+async def test_many_at_once_wait_for_one_another_and_never_in_a_circle(running: Service) -> None:
+    """Overlapping batches, calculations among them, users whom several add at once: nothing lost, no deadlock."""
+    del running
+    draw = Random(1)
+    bodies = accounts()
+    draw.shuffle(bodies)
+    ids = await keep(*bodies)
+
+    async def one() -> None:
+        order = Random(draw.random())
+        for _ in range(6):
+            await apply(order.sample(ids, 15))
+            users = [row["id"] for row in await database.fetch("SELECT id FROM users")]
+            order.shuffle(users)
+            await calculate(database, users)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(6):
+            group.create_task(one())
+    await apply(ids)
+    at_once = await observed()
+    await database.execute("TRUNCATE observations")
+    for event in ids:
+        await apply([event])
+    assert await observed() == at_once
 
 
 async def test_what_changes_nothing_makes_nobody_stale(running: Service) -> None:
