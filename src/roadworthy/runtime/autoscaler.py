@@ -102,7 +102,10 @@ class Autoscaler:
         return counts
 
     def _load(self, queue: QueueSpec, counts: Mapping[str, QueueCounts] | None, mean: timedelta | None) -> Load | str:
-        """Return what there is to do. Jobs that wait for a limit, a pause or other jobs need no worker yet."""
+        """Return what there is to do. Jobs that wait for a limit, a pause or other jobs need no worker yet.
+
+        But limits are looked after by workers, so that blocked jobs keep one.
+        """
         if counts is None:
             return self._blind or ""
         found = counts.get(queue.name)
@@ -114,6 +117,8 @@ class Autoscaler:
             target_latency=queue.target_latency,
             slots=queue.concurrency,
         )
+        if found and found.blocked:
+            desired = max(desired, 1)
         self._desired.labels(queue.name).set(desired)
         return Load(desired, waiting + running)
 

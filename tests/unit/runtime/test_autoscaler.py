@@ -261,7 +261,12 @@ async def test_jobs_that_wait_for_a_limit_or_for_others_need_no_worker() -> None
     stage = Stage(LARGE, mail=Scaling(depth=1))
     stage.queues.blocked = 10_000
     assert await stage.sync(20) == 2
-    assert stage.metrics.value("queue_desired_workers", {"queue": "mail"}) == 0
+    assert stage.metrics.value("queue_desired_workers", {"queue": "mail"}) == 1, "who looks after the limits"
+    none = Stage(QueueSpec("mail", workers=(0, 5), scale_in_after=seconds(0)))
+    none.queues.blocked = 10_000
+    assert await none.sync(20) == 1
+    none.queues.blocked = 0
+    assert await none.sync() == 0
 
 
 BY_USE = Scaling(cpu=50, memory=80, requests=Resources(cpu=1, memory=1000))
