@@ -233,7 +233,7 @@ async def run(directory: Path, options: argparse.Namespace) -> Run:
     one = Run(directory, _QUICK if quick else _FULL, report)
     async with one.servers("data"):
         one.check(names)
-        for _ in range(options.rounds or (1 if quick else 3)):
+        for _ in range((1 if quick else 3) if options.rounds is None else options.rounds):
             await one.round(names, waiting=False)
         for _ in range(0 if quick else options.waiting):
             await one.round(names, waiting=True)
