@@ -10,10 +10,19 @@ CREATE SCHEMA internal;
 
 DO $$
 BEGIN
-    CREATE ROLE vitals_reader NOLOGIN NOINHERIT;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'vitals_reader') THEN
+        CREATE ROLE vitals_reader NOLOGIN NOINHERIT;
+    END IF;
+    IF NOT pg_has_role(CURRENT_USER, 'vitals_reader', 'SET') THEN
+        EXECUTE format('GRANT vitals_reader TO %I WITH INHERIT FALSE, SET TRUE', CURRENT_USER);
+    END IF;
 EXCEPTION
-    -- Roles belong to the whole server: another database of it may have made this one, or be making it.
+    -- Roles belong to the whole server: another database of it may be making this one.
     WHEN duplicate_object OR unique_violation THEN NULL;
+    WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'the role vitals_reader is missing, or % may not act as it; as an administrator, run: '
+            'CREATE ROLE vitals_reader NOLOGIN; GRANT vitals_reader TO % WITH INHERIT FALSE, SET TRUE',
+            CURRENT_USER, quote_ident(CURRENT_USER);
 END
 $$;
 
@@ -25,9 +34,6 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'the role vitals_reader can evade row-level security; '
             'ALTER ROLE vitals_reader NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION';
-    END IF;
-    IF NOT pg_has_role(CURRENT_USER, 'vitals_reader', 'SET') THEN
-        EXECUTE format('GRANT vitals_reader TO %I WITH INHERIT FALSE, SET TRUE', CURRENT_USER);
     END IF;
 END
 $$;
