@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ log = get_logger(__name__)
 
 _INTERVAL = 1.0
 _LONGEST_NOTE = 1_000
+_CLOSED_WITHIN = 2.0
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,6 +50,7 @@ class Reporter:
         self._latest: Progress | None = None
         self._written_at = -_INTERVAL
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def report(self, progress: Progress) -> None:
         """Have `progress` written soon. Returns at once, in any thread."""
@@ -58,27 +61,24 @@ class Reporter:
 
     def _begin(self) -> None:
         if self._latest is not None and (self._task is None or self._task.done()):
-            self._task = self._loop.create_task(self._write_in_time())
-
-    async def _write_in_time(self) -> None:
-        await asyncio.sleep(max(self._written_at + _INTERVAL - self._clock(), 0.0))
-        await self._write()
+            self._task = self._loop.create_task(self._write())
 
     async def _write(self) -> None:
-        progress, self._latest = self._latest, None
-        if progress is None:
-            return
-        self._written_at = self._clock()
-        try:
-            await self._flows.progress(*self._holding, msgspec.json.encode(progress))
-        except DatabaseUnavailable as error:
-            log.warning("cannot write a job's progress", job_id=self._holding[0], reason=str(error))
-        if self._latest is not None:
-            self._task = self._loop.create_task(self._write_in_time())
+        while (progress := self._latest) is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(self._written_at + _INTERVAL - self._clock(), 0.0)):
+                    await self._closing.wait()
+            progress, self._latest = self._latest or progress, None
+            self._written_at = self._clock()
+            try:
+                await self._flows.progress(*self._holding, msgspec.json.encode(progress))
+            except DatabaseUnavailable as error:
+                log.warning("cannot write a job's progress", job_id=self._holding[0], reason=str(error))
 
     async def close(self) -> None:
-        """Write what has not been written yet."""
+        """Write what has not been written yet; give up after two seconds."""
+        self._closing.set()
+        self._begin()
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=_CLOSED_WITHIN)
             self._task.cancel()
-            await asyncio.wait([self._task])
-        await self._write()

@@ -3,7 +3,8 @@
     run ── one loop per queue: claim → Lane.waiting → a task per job → outcomes
         ── report: outcomes → engine.complete, whatever gathered while the last batch was on its way
         ── renew: one heartbeat for everything held
-        ── tend: make due jobs ready, take back what dead workers held, return what was taken too early
+        ── heed: cancel what somebody wants cancelled
+        ── upkeep: make due jobs ready, take back what dead workers held, prune
         ── listen: wake the claim loops
 
 Time that matters to others (leases, due times) is the engine's; the clock here only paces the loops. Only the loss of
@@ -17,20 +18,21 @@ import contextlib
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextvars import Context, copy_context
 from datetime import timedelta
-from functools import partial
-from typing import TypeVar, cast
+from typing import Any, cast
 
 from roadworthy.bridge import BRIDGE, Bridge
 from roadworthy.errors import DatabaseUnavailable, DeclarationError, WorkerStuck
 from roadworthy.jobs.current import CURRENT, CurrentJob
 from roadworthy.jobs.engine import Bury, Cancelled, ClaimedJob, Done, Engine, Outcome, Postpone, Release, Retry
 from roadworthy.jobs.execution import runners
+from roadworthy.jobs.holdings import heed, renew
 from roadworthy.jobs.lane import Cut, Held, Lane
 from roadworthy.jobs.limits import rules_of
 from roadworthy.jobs.metrics import Result
+from roadworthy.jobs.persistence import FIRST_PAUSE, LONGEST_PAUSE, persist
 from roadworthy.jobs.presence import Presence
 from roadworthy.jobs.record import Record
 from roadworthy.jobs.sealing import Keys
@@ -41,24 +43,16 @@ from roadworthy.jobs.watchdog import Watchdog
 from roadworthy.telemetry.logging import CONTEXT, get_logger
 from roadworthy.telemetry.registry import MetricRegistry
 
-T = TypeVar("T")
-
 log = get_logger(__name__)
 
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 2.0
 _HELD_AHEAD_AT_MOST = 1.0
 _LAST_CLAIM_AT_MOST = 5.0
 _AFTER_CANCEL = 5.0
 _SHORTEST_TAIL = 2.0
-_IDLE_PER_BUSY = 9.0
-_LONGEST_REST = 10.0
 _LARGEST_REPORT = 1000
 _RETIRED_POLL = 0.1
 _STUCK_AT_MOST = 10.0
 _CLAIM_AT_MOST = 60.0
-_HEEDS_WITHIN = 1.0
-_HEEDS_IDLE = 5.0
 
 
 class Worker:
@@ -128,18 +122,10 @@ class Worker:
         BRIDGE.set(Bridge(loop))
         self._context = copy_context()
         longest = max(lane.lease for lane in self._lanes.values())
-        presence = Presence(
-            self._engine, self.name, self._lanes, self._attempts.values, self._metrics, lambda: self.consumes,
-            lambda: self._retiring, clock=self._clock,
-        )
-        upkeep = Upkeep(self._engine, [lane.queue for lane in self._lanes.values()])
         log.info("worker started", worker=self.name, queues=list(self._lanes))
         async with Watchdog(loop, self._busy_with, longest, self._abandon), asyncio.TaskGroup() as group:
             claiming = [group.create_task(self._claim(lane)) for lane in self._lanes.values()]
-            serving = [
-                group.create_task(loop)
-                for loop in (self._report(), self._renew(), self._tend(), self._heed(), self._listen(), self._break(), upkeep.run(), self._watch(), presence.run())
-            ]
+            serving = [group.create_task(loop) for loop in self._loops()]
             try:
                 await self._until_told(stop)
                 await self._drain(claiming, grace.total_seconds())
@@ -150,6 +136,39 @@ class Worker:
         log.info("worker stopped", worker=self.name)
         if self._hopeless.is_set():
             raise WorkerStuck(f"worker {self.name!r} ended: {self._why}")
+
+    def _loops(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Make what runs beside the claims until the end."""
+        lanes = tuple(self._lanes.values())
+        rules = [rule for lane in lanes for rule in lane.limits]
+        upkeep = Upkeep(
+            self._engine,
+            [lane.queue for lane in lanes],
+            rules,
+            self._record,
+            poll=self._poll,
+            clock=self._clock,
+        )
+        presence = Presence(
+            self._engine,
+            self.name,
+            self._lanes,
+            self._attempts.values,
+            self._metrics,
+            lambda: self.consumes,
+            lambda: self._retiring,
+            clock=self._clock,
+        )
+        interval = min(lane.lease for lane in lanes).total_seconds() / 3
+        yield self._report()
+        yield renew(self._engine, self._held, interval, self._clock, self._drop)
+        yield heed(self._engine, self.name, self._held, self._clock, self._unwanted)
+        yield upkeep.tend()
+        yield upkeep.prune()
+        yield presence.run()
+        yield self._listen()
+        yield self._watch()
+        yield self._break()
 
     async def _until_told(self, stop: asyncio.Event) -> None:
         told = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._hopeless.wait())]
@@ -194,7 +213,7 @@ class Worker:
 
     async def _claim(self, lane: Lane) -> None:
         """Keep `lane` supplied."""
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         while not self._stopping:
             lane.wake.clear()
             wanted = 0 if self._retiring else lane.appetite()
@@ -210,10 +229,10 @@ class Worker:
                 log.warning("cannot claim jobs", queue=lane.queue.name, reason=str(error), again_in=round(pause, 2))
                 lane.asked_at, self._answered_at = None, self._clock()
                 await self._wait(lane, pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             lane.asked_at, self._answered_at = None, self._clock()
-            pause = _FIRST_PAUSE
+            pause = FIRST_PAUSE
             lane.claimed_at = self._clock()
             for job in jobs:
                 earlier = self._held.get(job.id)
@@ -401,7 +420,7 @@ class Worker:
             sent += 1
             return await self._engine.complete(outcomes)
 
-        rejected = await self._persist(complete, "report outcomes")
+        rejected = await persist(complete, "report outcomes")
         now = self._clock()
         counts: dict[tuple[str, str, Result], int] = defaultdict(int)
         for held, outcome in batch:
@@ -414,36 +433,6 @@ class Worker:
             else:
                 counts[job.queue, job.job, _RESULTS[type(outcome)]] += 1
         self._record.finished_many(counts)
-
-    async def _renew(self) -> None:
-        """Renew every lease held, three times within the shortest."""
-        interval = min(lane.lease for lane in self._lanes.values()).total_seconds() / 3
-        while True:
-            await asyncio.sleep(interval)
-            by_lease: dict[timedelta, list[tuple[int, int]]] = defaultdict(list)
-            for held in self._held.values():
-                by_lease[held.lane.lease].append((held.job.id, held.job.lease))
-            for lease, leases in by_lease.items():
-                await self._renew_some(lease, leases)
-
-    async def _renew_some(self, lease: timedelta, leases: list[tuple[int, int]]) -> None:
-        asked_at = 0.0
-
-        async def heartbeat() -> set[int]:
-            nonlocal asked_at
-            asked_at = self._clock()
-            return await self._engine.heartbeat(leases, lease=lease)
-
-        lost = await self._persist(heartbeat, "renew leases")
-        for id, fence in leases:
-            held = self._held.get(id)
-            if held is None or held.job.lease != fence:
-                continue
-            if id not in lost:
-                held.renewed_at = asked_at
-            elif not held.finished and not (held.current is not None and held.current.finished):
-                # One that finished meanwhile is the report's to judge.
-                self._drop(held)
 
     def _drop(self, held: Held) -> None:
         if held.task is None:
@@ -463,23 +452,13 @@ class Worker:
             held.timer = self._loop.call_later(_AFTER_CANCEL, self._give_up, held)
             held.task.cancel()
 
-    async def _heed(self) -> None:
-        """Cancel what somebody wants cancelled, within a second or so."""
-        flows = self._engine.flows
-        while True:
-            await asyncio.sleep(_HEEDS_WITHIN if self._held else _HEEDS_IDLE)
-            found = await self._persist(lambda: flows.cancellations(self.name), "look for cancellations")
-            for id, lease in found.running:
-                held = self._held.get(id)
-                if held is None or held.job.lease != lease or held.finished:
-                    continue
-                if held.task is None:
-                    held.lane.waiting.remove(held)
-                    self._settle_unbegun(held, Cancelled(id, lease))
-                else:
-                    self._cancel(held, "cancelled")
-            if found.waiting:
-                await self._persist(partial(flows.cancel, found.waiting), "cancel jobs")
+    def _unwanted(self, held: Held) -> None:
+        """End a job that somebody cancelled."""
+        if held.task is None:
+            held.lane.waiting.remove(held)
+            self._settle_unbegun(held, Cancelled(held.job.id, held.job.lease))
+        else:
+            self._cancel(held, "cancelled")
 
     @property
     def consumes(self) -> bool:
@@ -516,49 +495,14 @@ class Worker:
             self._why = why
             self._hopeless.set()
 
-    async def _tend(self) -> None:
-        """Do for all queues what no single job asks for, at a tenth of the time at most: dead rows make it slow."""
-        shortest = min(lane.lease for lane in self._lanes.values()).total_seconds()
-        every = min(shortest / 2, 5.0)
-        rescue_at = self._clock()
-        while True:
-            began = self._clock()
-            due = await self._persist(self._engine.promote, "make due jobs ready")
-            pause = min(self._poll, every)
-            if due is not None:
-                pause = min(max(due.total_seconds(), 0.001), pause)
-            pause = max(pause, (self._clock() - began) * _IDLE_PER_BUSY)
-            if self._clock() >= rescue_at:
-                began = self._clock()
-                await self._rescue()
-                await self._persist(self._mend, "mend limits")
-                ended = self._clock()
-                rescue_at = ended + max(every, (ended - began) * _IDLE_PER_BUSY)
-            self._return_stale()
-            await asyncio.sleep(min(pause, _LONGEST_REST))
-
-    async def _mend(self) -> None:
-        await self._engine.mend(list(self._lanes), [rule for lane in self._lanes.values() for rule in lane.limits])
-
     async def _watch(self) -> None:
         """Look whether the worker consumes, without asking the engine, which may be what hangs."""
         while True:
+            self._return_stale()
             self._despair()
             if self.consumes:
                 self._record.alive(self._wall_clock())
             await asyncio.sleep(min(self._poll, 1.0))
-
-    async def _rescue(self) -> None:
-        for rescued in await self._persist(self._engine.rescue, "rescue jobs"):
-            self._record.rescued(rescued)
-            log.warning(
-                "job buried: its worker vanished in its last attempt" if rescued.buried else "job rescued",
-                queue=rescued.queue,
-                job=rescued.job,
-                job_id=rescued.id,
-                attempt=rescued.attempt,
-                worker_lost=rescued.worker,
-            )
 
     def _return_stale(self) -> None:
         """Return what was taken ahead and has waited long: another worker may be free."""
@@ -580,11 +524,11 @@ class Worker:
 
     async def _listen(self) -> None:
         """Wake the claim loops when told to; without, they poll."""
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         while True:
             try:
                 async with self._engine.listen() as hints:
-                    pause = _FIRST_PAUSE
+                    pause = FIRST_PAUSE
                     self._wake_all()
                     async for queue in hints:
                         if queue in self._lanes:
@@ -592,7 +536,7 @@ class Worker:
             except DatabaseUnavailable as error:
                 log.warning("cannot listen for jobs; polling", reason=str(error), again_in=round(pause, 2))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     def _wake_all(self) -> None:
         for lane in self._lanes.values():
@@ -630,17 +574,6 @@ class Worker:
     def _return_all(self) -> None:
         for lane in self._lanes.values():
             self._return_waiting(lane)
-
-    async def _persist(self, call: Callable[[], Awaitable[T]], what: str) -> T:
-        """Return what `call` returns, however long the database is away."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await call()
-            except DatabaseUnavailable as error:
-                log.warning(f"cannot {what}", reason=str(error), again_in=round(pause, 2))
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def _naming(job: ClaimedJob) -> dict[str, object]:
