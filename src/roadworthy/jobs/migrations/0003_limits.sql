@@ -9,8 +9,8 @@
 -- Locks are taken in this order: rows of jobs, waiting for none but those that a worker says it holds; then rows of limits,
 -- by name. Who has a limit locked finds jobs only with SKIP LOCKED.
 CREATE TABLE roadworthy.job_limits (
-    name text COLLATE "C" PRIMARY KEY,
-    family text COLLATE "C" NOT NULL,
+    name text PRIMARY KEY,
+    family text NOT NULL,
     queue text NOT NULL,
     whole_queue boolean NOT NULL,
     at_once integer,
@@ -98,7 +98,7 @@ BEGIN
     SELECT array_agg(slot.name ORDER BY slot.name), array_agg(slot.count ORDER BY slot.name)
     INTO freed_names, freed_counts
     FROM (
-        SELECT held COLLATE "C" AS name, count(*)::integer AS count
+        SELECT held AS name, count(*)::integer AS count
         FROM jsonb_array_elements(holdings) AS holding
         CROSS JOIN jsonb_array_elements_text(holding) AS held
         GROUP BY 1
@@ -277,7 +277,7 @@ BEGIN
             dense_rank() OVER (ORDER BY matched.name)::integer AS place
         FROM (
             SELECT candidate.n::integer AS candidate, rule.n::integer AS rule,
-                (rule.family || coalesce(':' || (candidate.keys ->> rule.template), '')) COLLATE "C" AS name
+                rule.family || coalesce(':' || (candidate.keys ->> rule.template), '') AS name
             FROM unnest(found_ids, found_kinds, found_keys) WITH ORDINALITY AS candidate (id, kind, keys, n)
             CROSS JOIN unnest(families, kinds, templates) WITH ORDINALITY AS rule (family, kind, template, n)
             WHERE (rule.kind IS NULL OR rule.kind = candidate.kind)
@@ -439,6 +439,7 @@ DECLARE
     held_names text[];
     held_slots integer[];
     forsaken text[];
+    idle_names text[];
     orphans text[];
     room integer[];
     woken text[];
@@ -453,7 +454,6 @@ BEGIN
         WHERE kept.queue = ANY (tended) AND (
             rule.family IS NULL
             OR (rule.at_once, rule.spacing, rule.burst) IS DISTINCT FROM (kept.at_once, kept.spacing, kept.burst)
-            OR (kept.running = 0 AND kept.name <> kept.family AND coalesce(kept.tat < moment, true))
             OR (CASE WHEN kept.at_once IS NULL THEN kept.opens_at IS NULL ELSE kept.running < kept.at_once END
                 AND EXISTS (SELECT FROM roadworthy.jobs WHERE state = 4 AND blocked_by = kept.name))
         )
@@ -514,10 +514,21 @@ BEGIN
         FROM roadworthy.unblock_jobs(suspects, room) AS unblocked;
 
         DELETE FROM roadworthy.job_limits AS kept
-        WHERE kept.name = ANY (suspects) AND kept.running = 0
-            AND (kept.name = ANY (forsaken) OR (kept.name <> kept.family AND coalesce(kept.tat < moment, true)))
+        WHERE kept.name = ANY (forsaken) AND kept.running = 0
             AND NOT EXISTS (SELECT FROM roadworthy.jobs WHERE state = 4 AND blocked_by = kept.name);
     END IF;
+
+    SELECT array_agg(idle.name) INTO idle_names
+    FROM (
+        SELECT kept.name
+        FROM roadworthy.job_limits AS kept
+        WHERE kept.running = 0 AND kept.name <> kept.family AND coalesce(kept.tat < moment, true)
+        LIMIT 10 * most
+        FOR UPDATE SKIP LOCKED
+    ) AS idle;
+    DELETE FROM roadworthy.job_limits AS kept
+    WHERE kept.name = ANY (idle_names)
+        AND NOT EXISTS (SELECT FROM roadworthy.jobs WHERE state = 4 AND blocked_by = kept.name);
 
     WITH RECURSIVE blocker (name, n) AS (
         SELECT (
