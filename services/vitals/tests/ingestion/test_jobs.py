@@ -9,7 +9,7 @@ import pytest
 from events import MORNING, day, encoded, payload
 from ingestion.test_apply import keep, observed
 
-from roadworthy import Database, Service, testing
+from roadworthy import Database, DeadFilter, Service, testing
 from vitals.ingestion import apply as applying
 from vitals.ingestion import jobs
 from vitals.ingestion.apply import Applied
@@ -55,12 +55,13 @@ async def test_a_poison_payload_dies_alone_with_its_reason_and_can_be_retried(
         {"event": broken},
         "data is missing, or no list of records",
     )
+    assert (dead["attempt"], dead["error_class"]) == (1, "vitals.ingestion.jobs.PayloadUnreadable")
 
     # We learn to read it: a retry from the dead letters is all that is needed.
     repaired = encoded(payload([day(2)], event_id="broken"))
     original = applying.normalise
     monkeypatch.setattr(applying, "normalise", lambda body: original(repaired if b'"broken"' in body else body))
-    await jobs.normalise_event.enqueue(event=broken)
+    await running.dead_letters.retry(DeadFilter(job="normalise_event"), who="operator")
     await run_out(running)
     assert await database.fetchval("SELECT state FROM webhook_events WHERE event_id = 'broken'") == "processed"
     assert await database.fetchval("SELECT reason FROM webhook_events WHERE event_id = 'broken'") is None

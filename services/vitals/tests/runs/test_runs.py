@@ -8,7 +8,7 @@ import pytest
 from events import day, encoded, payload
 from ingestion.test_apply import keep, observed
 
-from roadworthy import Service, testing
+from roadworthy import DeadFilter, Service, testing
 from vitals.ingestion import apply as applying
 from vitals.runs import jobs, runs
 from vitals.service import database
@@ -65,7 +65,7 @@ async def test_a_chunk_counts_once_however_often_it_runs(running: Service, small
     assert await database.fetchval("SELECT count(*) FROM roadworthy.jobs WHERE job = 'run_chunk'") == 2
     chunks = [row["first_id"] for row in await database.fetch("SELECT first_id FROM run_chunks ORDER BY 1")]
     await asyncio.gather(*(jobs.run_chunk(run=run, kind="recalculate", first=first) for first in chunks * 3))
-    assert await state(run) == ("finished", 4, 4)
+    assert await state(run) == ("running", 4, 4)
     await testing.drain(running)
     assert await state(run) == ("finished", 4, 4)
 
@@ -75,6 +75,21 @@ async def test_nobody_is_a_run_that_ends_at_once(running: Service) -> None:
     assert run is not None
     await testing.drain(running)
     assert await state(run) == ("finished", 0, 0)
+
+
+async def test_a_dead_chunk_keeps_the_run_open_until_it_is_retried(running: Service, small_chunks: None) -> None:
+    await people(7)
+    run = await jobs.begin("recalculate")
+    assert run is not None
+    await database.execute("ALTER TABLE confidences ADD CONSTRAINT broken CHECK (user_id <> 5)")
+    for _ in range(4):
+        await testing.drain(running)
+        await database.execute("UPDATE roadworthy.jobs SET state = 1, run_at = now() WHERE state = 0")
+    assert await state(run) == ("running", 4, 7)
+    await database.execute("ALTER TABLE confidences DROP CONSTRAINT broken")
+    await running.dead_letters.retry(DeadFilter(job="run_chunk"), who="operator")
+    await testing.drain(running)
+    assert await state(run) == ("finished", 7, 7)
 
 
 async def test_a_cancelled_run_does_no_more(running: Service, small_chunks: None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from roadworthy import current_job, days, minutes, seconds
+from roadworthy import GiveUp, current_job, days, minutes, seconds
 from vitals.confidence.jobs import calculate_confidences
 from vitals.ingestion import apply as applying
 from vitals.ingestion.apply import QUERIES, UNFINISHED, Applied
@@ -22,10 +22,13 @@ from vitals.service import (
     values_refused,
 )
 from vitals.webhooks import events as stored
-from vitals.webhooks.envelope import PayloadRefused
 
 KEPT_EVENTS = days(90)
 _SETTLES = seconds(15)
+
+
+class PayloadUnreadable(GiveUp):
+    """A payload that no further attempt will read; the message says why."""
 
 
 @ingestion.job(timeout=seconds(60))
@@ -44,7 +47,7 @@ async def normalise(events: list[int]) -> None:
 
 @ingestion.job(unique="{event}", timeout=seconds(60), attempts=3)
 async def normalise_event(event: int) -> None:
-    """Apply one event; what cannot be read ends in the dead letters, and can be retried from there."""
+    """Apply one event; what cannot be read goes to the dead letters at once, and can be retried from there."""
     job = current_job()
     if job is not None and job.attempt >= job.attempts:
         # Should this process not survive the payload, nobody is left to say so.
@@ -55,7 +58,7 @@ async def normalise_event(event: int) -> None:
     for reason in applied.refused.values():
         await applying.fail(database, event, reason)
         events_failed.inc()
-        raise PayloadRefused(reason)
+        raise PayloadUnreadable(reason)
     count(applied)
 
 

@@ -1,14 +1,14 @@
-"""The jobs of a run: one cuts it into chunks, one does each of them, and whichever is last ends it."""
+"""The jobs of a run, a workflow: one cuts it into chunks, one does each of them, and one ends it after all."""
 
 from __future__ import annotations
 
-from roadworthy import minutes
+from roadworthy import Limit, minutes
 from vitals.confidence.calculate import calculate
 from vitals.ingestion import apply as applying
 from vitals.ingestion.apply import EVERY
 from vitals.ingestion.jobs import follow_up, normalise_event
 from vitals.runs.runs import QUERIES, Kind
-from vitals.service import database, upkeep
+from vitals.service import database, service, upkeep
 
 CHUNK = 200
 _CUT = {"recalculate": "cut_recalculate", "backfill": "cut_backfill"}
@@ -36,19 +36,24 @@ async def plan_run(run: int) -> None:
             return
         chunks = await database.fetch(QUERIES[_CUT[row["kind"]]], run, CHUNK)
         await database.execute(QUERIES["set_total"], run, sum(chunk["items"] for chunk in chunks))
-        await run_chunk.enqueue_many({"run": run, "kind": row["kind"], "first": chunk["first_id"]} for chunk in chunks)
-    # Where nobody is known, there is nothing to do.
-    await database.execute(QUERIES["finish_run"], run)
+        async with service.workflow(row["kind"]) as workflow:
+            arguments = [{"run": run, "kind": row["kind"], "first": chunk["first_id"]} for chunk in chunks]
+            workflow.after(workflow.add_many(run_chunk, arguments)).add(finish_run, run=run)
 
 
-@upkeep.job(timeout=minutes(5), priority=10)
+@upkeep.job(timeout=minutes(5), priority=10, limits=[Limit(at_once=4)])
 async def run_chunk(run: int, kind: Kind, first: int) -> None:
-    """Do one chunk and note that it is done, both or neither; done already, it is only noted that nothing is left."""
+    """Do one chunk and note that it is done, both or neither; done already, or cancelled, it is left."""
     async with database.transaction():
         last = await database.fetchval(QUERIES["take_chunk"], run, first)
         if last is not None:
             await _DO[kind](first, last)
             await database.execute(QUERIES["finish_chunk"], run, first)
+
+
+@upkeep.job(timeout=minutes(1))
+async def finish_run(run: int) -> None:
+    """Note that all chunks are done; a dead one keeps the run open until it is retried, or the run cancelled."""
     await database.execute(QUERIES["finish_run"], run)
 
 

@@ -46,11 +46,7 @@ SELECT id FROM webhook_events WHERE id BETWEEN $1 AND $2 ORDER BY id
 UPDATE run_chunks SET done_at = now() WHERE run_id = $1 AND first_id = $2
 
 -- name: finish_run
--- Its own transaction comes after the chunk's: of two that end together, the later one sees both done.
-UPDATE runs AS run
-SET state = 'finished', finished_at = now()
-WHERE run.id = $1 AND run.state = 'running'
-    AND NOT EXISTS (SELECT 1 FROM run_chunks AS chunk WHERE chunk.run_id = run.id AND chunk.done_at IS NULL)
+UPDATE runs SET state = 'finished', finished_at = now() WHERE id = $1 AND state = 'running'
 
 -- name: cancel_run
 UPDATE runs SET state = 'cancelled', finished_at = now() WHERE id = $1 AND state = 'running' RETURNING id
