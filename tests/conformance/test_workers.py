@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,10 @@ import pytest
 from roadworthy.jobs.workers import VANISHED_AFTER, LongJob, QueueReport, WorkerName, WorkerReport
 from roadworthy.runtime.scratch import ScratchServer
 
-from .engines import Backend, memory_backend, postgres_backend
+from .engines import Backend, memory_backend, new_job, postgres_backend
 
 REPORT = WorkerReport(
-    {"mail": QueueReport(10, 2, 1, 0, {"succeeded": 7}, [1, 2], [3, 4])}, [LongJob(3, "mail", "send", 1, 2.5)]
+    {"mail": QueueReport(10, 2, 1, 0, {"succeeded": 7}, [1, 2], [3, 4])}, 5.0, [LongJob(3, "mail", "send", 1, 2.5)]
 )
 HOUR = timedelta(hours=1)
 
@@ -62,3 +63,21 @@ async def test_one_that_vanished_is_remembered_for_an_hour(backend: Backend) -> 
     await backend.advance(HOUR)
     await engine.report_worker(WorkerName("new", "there", 1), REPORT, up=HOUR, consumes=True)
     assert [worker.name for worker in await engine.operations.workers()] == ["new"]
+
+
+async def test_everything_at_a_glance(backend: Backend) -> None:
+    engine = backend.engine
+    await engine.enqueue([new_job(1), new_job(2, queue="slow", delay=HOUR)])
+    await engine.report_worker(WorkerName("mail-1", "here", 11), REPORT, up=HOUR, consumes=True)
+    await engine.operations.pause("slow", by="ann", reason="too slow")
+    seen = await engine.operations.overview()
+    assert list(seen.counts) == await engine.counts()
+    assert [count.queue for count in seen.counts] == ["mail", "slow"]
+    assert list(seen.pauses) == await engine.operations.pauses()
+    (worker,) = await engine.operations.workers()
+    assert replace(seen.workers[0], silent=worker.silent) == worker
+    assert seen.workers[0].present
+    assert abs(await engine.now() - seen.at) < timedelta(minutes=1)
+    uncounted = await engine.operations.overview(count=False)
+    assert uncounted.counts == ()
+    assert len(uncounted.workers) == 1

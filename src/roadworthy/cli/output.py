@@ -59,15 +59,24 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, righ
 
     On a terminal the last column is cut to its width; anything else that reads gets every character.
     """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    first, *others = table(header, rows, right=right, width=width)
+    print(styled(first, "bold"))
+    for line in others:
+        print(line)
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = (), width: int | None = None
+) -> list[str]:
+    """Return rows under a header as lines, the last column cut where they would be wider than `width`."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
-    if sys.stdout.isatty():
-        room = shutil.get_terminal_size().columns - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
+    if width is not None:
+        room = width - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
         widths[-1] = min(widths[-1], max(room, _NARROWEST))
     to_right = [name in right for name in header]
-    print(styled(_line(header, widths, to_right), "bold"))
-    for row in cells:
-        print(_line(row, widths, to_right))
+    return [_line(row, widths, to_right) for row in (header, *cells)]
 
 
 def _line(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from roadworthy.jobs.arguments import UniqueWhile
 from roadworthy.jobs.dead_letters import DeadLetters
 from roadworthy.jobs.limits import LimitRule
-from roadworthy.jobs.operations import Operations
+from roadworthy.jobs.operations import Operations, QueueCounts
 from roadworthy.jobs.workers import WorkerName, WorkerReport
 
 if TYPE_CHECKING:
@@ -174,20 +174,6 @@ class Rescued:
     attempt: int
     worker: str
     buried: bool
-
-
-@dataclass(frozen=True, slots=True)
-class QueueCounts:
-    """A queue as it stands; `oldest_ready_at` is when its longest-waiting ready job became ready."""
-
-    queue: str
-    scheduled: int
-    ready: int
-    running: int
-    dead: int
-    blocked: int
-    held: int
-    oldest_ready_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

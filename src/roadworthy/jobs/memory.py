@@ -22,7 +22,6 @@ from roadworthy.jobs.engine import (
     NewJob,
     Outcome,
     Postpone,
-    QueueCounts,
     Release,
     Rescued,
     Retry,
@@ -34,6 +33,7 @@ from roadworthy.jobs.memory_flows import MemoryFlows
 from roadworthy.jobs.memory_limits import MemoryLimits
 from roadworthy.jobs.memory_operations import MemoryOperations
 from roadworthy.jobs.memory_store import Store
+from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.workers import WORKERS_KEPT, WorkerName, WorkerRecord, WorkerReport
 
 _EXPIRED = Failure("LeaseExpired", "the worker stopped renewing its lease: it died, hung or lost its connection", "")
@@ -261,20 +261,4 @@ class MemoryEngine:
 
     async def counts(self) -> list[QueueCounts]:
         """Count the jobs of every queue."""
-        counted: list[QueueCounts] = []
-        for queue in sorted({kept.new.queue for kept in self._store.kept.values()}):
-            mine = [kept for kept in self._store.kept.values() if kept.new.queue == queue]
-            ready = [kept.run_at for kept in mine if kept.state == "ready"]
-            counted.append(
-                QueueCounts(
-                    queue=queue,
-                    scheduled=sum(kept.state == "scheduled" for kept in mine),
-                    ready=len(ready),
-                    running=sum(kept.state == "running" for kept in mine),
-                    dead=sum(kept.state == "dead" for kept in mine),
-                    blocked=sum(kept.state == "blocked" for kept in mine),
-                    held=sum(kept.state == "held" for kept in mine),
-                    oldest_ready_at=min(ready, default=None),
-                )
-            )
-        return counted
+        return self._store.counts()

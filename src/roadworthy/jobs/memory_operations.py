@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from roadworthy.jobs.memory_flows import Finished, MemoryFlows
 from roadworthy.jobs.memory_store import Kept, Store
-from roadworthy.jobs.operations import JobRecord, Pause, State
+from roadworthy.jobs.operations import JobRecord, Overview, Pause, State
 from roadworthy.jobs.workers import WorkerRecord
 
 
@@ -76,6 +76,11 @@ class MemoryOperations:
         return sorted(
             (replace(one, silent=now - one.seen_at) for one in told), key=lambda one: (one.name, one.host, one.pid)
         )
+
+    async def overview(self, *, count: bool = True) -> Overview:
+        """Return everything at a glance; see `Operations.overview`."""
+        counts = self._store.counts() if count else ()
+        return Overview(self._store.clock(), tuple(counts), tuple(await self.workers()), tuple(await self.pauses()))
 
 
 def record_of(kept: Kept) -> JobRecord:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from roadworthy.jobs.engine import Failure, NewJob
-from roadworthy.jobs.operations import Pause, State
+from roadworthy.jobs.operations import Pause, QueueCounts, State
 from roadworthy.jobs.workers import WorkerName, WorkerRecord
 
 
@@ -146,6 +146,26 @@ class Store:
                 "traceback": failure.traceback,
             }
         )
+
+    def counts(self) -> list[QueueCounts]:
+        """Count the jobs of every queue."""
+        counted: list[QueueCounts] = []
+        for queue in sorted({kept.new.queue for kept in self.kept.values()}):
+            mine = [kept for kept in self.kept.values() if kept.new.queue == queue]
+            ready = [kept.run_at for kept in mine if kept.state == "ready"]
+            counted.append(
+                QueueCounts(
+                    queue=queue,
+                    scheduled=sum(kept.state == "scheduled" for kept in mine),
+                    ready=len(ready),
+                    running=sum(kept.state == "running" for kept in mine),
+                    dead=sum(kept.state == "dead" for kept in mine),
+                    blocked=sum(kept.state == "blocked" for kept in mine),
+                    held=sum(kept.state == "held" for kept in mine),
+                    oldest_ready_at=min(ready, default=None),
+                )
+            )
+        return counted
 
     def wake(self, queues: Iterable[str]) -> None:
         """Tell every listener of the queues."""

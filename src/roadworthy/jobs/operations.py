@@ -58,6 +58,30 @@ class Pause:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """A queue as it stands; `oldest_ready_at` is when its longest-waiting ready job became ready."""
+
+    queue: str
+    scheduled: int
+    ready: int
+    running: int
+    dead: int
+    blocked: int
+    held: int
+    oldest_ready_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything at one moment, by the backend's clock; `counts` are empty where they were not asked for."""
+
+    at: datetime
+    counts: tuple[QueueCounts, ...]
+    workers: tuple[WorkerRecord, ...]
+    pauses: tuple[Pause, ...]
+
+
 class Operations(Protocol):
     """Looks after jobs, for people. Found as `engine.operations`.
 
@@ -95,3 +119,6 @@ class Operations(Protocol):
 
     async def workers(self) -> list[WorkerRecord]:
         """Who works, or did and vanished within the hour, by name."""
+
+    async def overview(self, *, count: bool = True) -> Overview:
+        """Everything at a glance. Counting reads every job: leave it out where that took long a moment ago."""

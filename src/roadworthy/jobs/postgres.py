@@ -31,7 +31,6 @@ from roadworthy.jobs.engine import (
     NewJob,
     Outcome,
     Postpone,
-    QueueCounts,
     Release,
     Rescued,
     Retry,
@@ -41,6 +40,7 @@ from roadworthy.jobs.frontier import WHOLE, Frontier, Place
 from roadworthy.jobs.limits import LimitRule
 from roadworthy.jobs.metrics import JOBS_ENQUEUED
 from roadworthy.jobs.notify import Notifier
+from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.postgres_dead_letters import PostgresDeadLetters
 from roadworthy.jobs.postgres_flows import PostgresFlows
 from roadworthy.jobs.postgres_limits import Claim, PostgresLimits

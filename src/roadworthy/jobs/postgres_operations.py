@@ -11,7 +11,7 @@ from roadworthy.database import queries
 from roadworthy.database.driver import reaching
 from roadworthy.jobs.columns import decode_options
 from roadworthy.jobs.engine import PLAIN
-from roadworthy.jobs.operations import JobRecord, Pause, State
+from roadworthy.jobs.operations import JobRecord, Overview, Pause, QueueCounts, State
 from roadworthy.jobs.workers import WorkerRecord, WorkerReport
 
 if TYPE_CHECKING:
@@ -87,6 +87,17 @@ class PostgresOperations:
         async with reaching():
             rows = await self._pool.fetch(self._sql["list_workers"])
         return [worker_of(row) for row in rows]
+
+    async def overview(self, *, count: bool = True) -> Overview:
+        """Return everything at a glance; see `Operations.overview`."""
+        async with reaching():
+            (row,) = await self._pool.fetch(self._sql["overview"], count)
+        return Overview(
+            row["at"],
+            tuple(msgspec.convert(row["counts"], list[QueueCounts])),
+            tuple(msgspec.convert(row["workers"], list[WorkerRecord])),
+            tuple(msgspec.convert(row["pauses"], list[Pause])),
+        )
 
 
 def worker_of(row: Any) -> WorkerRecord:

@@ -14,7 +14,7 @@ import msgspec
 from roadworthy.errors import DatabaseUnavailable
 from roadworthy.jobs.engine import Engine
 from roadworthy.jobs.lane import Held, Lane
-from roadworthy.jobs.workers import TOLD_EVERY, LongJob, WorkerName, WorkerReport, counted
+from roadworthy.jobs.workers import TOLD_EVERY, LongJob, QueueReport, WorkerName, WorkerReport, counted, since
 from roadworthy.telemetry.registry import MetricRegistry
 
 _MOST_LONG = 10
@@ -47,7 +47,8 @@ class Presence:
         self._retires = retires
         self._clock = clock
         self._every = every.total_seconds()
-        self._began = clock()
+        self._began = self._told_at = clock()
+        self._told: Mapping[str, QueueReport] = {}
 
     async def run(self) -> None:
         """Tell for ever; when cancelled, say goodbye."""
@@ -68,11 +69,13 @@ class Presence:
                     await self._engine.forget_worker(self.name)
 
     def report(self) -> WorkerReport:
-        """Return the worker as it stands."""
-        told = counted(self._metrics.snapshot(), self._lanes)
+        """Return the worker as it stands, with what it has counted since the last time."""
+        now = self._clock()
+        span, self._told_at = now - self._told_at, now
+        before, self._told = self._told, counted(self._metrics.snapshot(), self._lanes)
         queues = {
             name: msgspec.structs.replace(
-                told[name],
+                since(self._told[name], before.get(name)),
                 slots=lane.queue.concurrency,
                 running=lane.running,
                 waiting=len(lane.waiting),
@@ -80,10 +83,9 @@ class Presence:
             )
             for name, lane in self._lanes.items()
         }
-        now = self._clock()
         begun = sorted((held for held in self._attempts() if held.started_at), key=lambda held: held.started_at)
         longest = [
             LongJob(held.job.id, held.job.queue, held.job.job, held.job.attempt, round(now - held.started_at, 1))
             for held in begun[:_MOST_LONG]
         ]
-        return WorkerReport(queues, longest, self._retires())
+        return WorkerReport(queues, round(span, 3), longest, self._retires())

@@ -21,7 +21,7 @@ WORKERS_KEPT = timedelta(hours=1)
 
 
 class QueueReport(msgspec.Struct, frozen=True):
-    """A queue in one worker: its slots, and what it has counted since the worker began.
+    """A queue in one worker: its slots, and what it has counted over the report's span.
 
     `ended` counts attempts by outcome. `waits` and `runs` count them by duration: how many took at most each bound of
     `DURATION_BUCKETS`, and how many there were. `stuck` slots have jobs that do not end.
@@ -47,9 +47,13 @@ class LongJob(msgspec.Struct, frozen=True):
 
 
 class WorkerReport(msgspec.Struct, frozen=True):
-    """A worker as it sees itself. `longest` what has run longest, longest first."""
+    """A worker as it sees itself. `longest` are the jobs that have run longest, those first.
+
+    `span` is over how many seconds the queues counted: since the report before.
+    """
 
     queues: dict[str, QueueReport]
+    span: float
     longest: list[LongJob] = []
     retiring: bool = False
 
@@ -96,7 +100,7 @@ def consumers(workers: Iterable[WorkerRecord]) -> Counter[str]:
 
 
 def counted(snapshot: Snapshot, queues: Iterable[str]) -> Mapping[str, QueueReport]:
-    """Return what a process's metrics say of each queue; the slots are left at 0."""
+    """Return what a process's metrics have counted of each queue since it began; the slots are left at 0."""
     found = {queue: QueueReport(0) for queue in queues}
     waits = _histograms(snapshot, catalogue.JOB_WAIT.name)
     runs = _histograms(snapshot, catalogue.JOB_DURATION.name)
@@ -129,6 +133,22 @@ def _histograms(snapshot: Snapshot, name: str) -> dict[str, list[int]]:
             counts = found.setdefault(labels["queue"], [0] * len(bounds))
             counts[bounds.index(float(labels["le"]))] += int(sample.value)
     return found
+
+
+def since(now: QueueReport, before: QueueReport | None) -> QueueReport:
+    """Return what was counted after `before`."""
+    if before is None:
+        return now
+    return msgspec.structs.replace(
+        now,
+        ended={outcome: count - before.ended.get(outcome, 0) for outcome, count in now.ended.items()},
+        waits=_difference(now.waits, before.waits),
+        runs=_difference(now.runs, before.runs),
+    )
+
+
+def _difference(now: list[int], before: list[int]) -> list[int]:
+    return [one - other for one, other in zip(now, before, strict=True)] if before else now
 
 
 def quantile(share: float, counts: list[int]) -> float | None:

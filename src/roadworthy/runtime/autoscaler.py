@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from roadworthy.errors import DatabaseUnavailable
-from roadworthy.jobs.engine import Engine, QueueCounts
+from roadworthy.jobs.engine import Engine
+from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.metrics import JOB_DURATION, QUEUE_DESIRED_WORKERS
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime.supervisor import Process, ProcessPlan, Supervisor

@@ -11,9 +11,10 @@ import pytest
 
 from roadworthy.errors import DatabaseUnavailable, DeclarationError
 from roadworthy.jobs.arguments import Arguments, UniqueKey
-from roadworthy.jobs.engine import NewJob, QueueCounts
+from roadworthy.jobs.engine import NewJob
 from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.jobs.metrics import CATALOGUE
+from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.scheduler import Scheduler
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.telemetry.registry import MetricRegistry

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from roadworthy.jobs.arguments import Arguments
-from roadworthy.jobs.engine import NewJob, QueueCounts
+from roadworthy.jobs.engine import NewJob
 from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.jobs.metrics import CATALOGUE
+from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.jobs.worker import Worker
 from roadworthy.telemetry.registry import MetricRegistry

@@ -14,7 +14,7 @@ from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.jobs.metrics import CATALOGUE, DURATION_BUCKETS, JOB_DURATION, JOB_WAIT, JOBS_FINISHED
 from roadworthy.jobs.presence import Presence
 from roadworthy.jobs.spec import QueueSpec
-from roadworthy.jobs.workers import counted, quantile
+from roadworthy.jobs.workers import QueueReport, counted, quantile, since
 from roadworthy.telemetry.registry import MetricRegistry
 
 
@@ -33,6 +33,13 @@ def test_counts_are_summed_up_by_queue() -> None:
     assert mail.runs[-1] == 3
     assert mail.waits[-2:] == [0, 1]
     assert (idle.ended, idle.waits, idle.runs) == ({}, [], [])
+
+
+def test_a_report_counts_since_the_one_before() -> None:
+    before = QueueReport(1, ended={"succeeded": 2}, waits=[1, 2], runs=[])
+    now = QueueReport(1, ended={"succeeded": 5, "dead": 1}, waits=[1, 7], runs=[0, 3])
+    assert since(now, before) == QueueReport(1, ended={"succeeded": 3, "dead": 1}, waits=[0, 5], runs=[0, 3])
+    assert since(now, None) == now
 
 
 def buckets(*durations: float) -> list[int]:

@@ -16,8 +16,8 @@ import pytest
 
 from roadworthy import seconds
 from roadworthy.errors import DatabaseUnavailable
-from roadworthy.jobs.engine import QueueCounts
 from roadworthy.jobs.metrics import CATALOGUE, JOB_DURATION
+from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime.autoscaler import SYNC, Autoscaler, durations, worker_plan
 from roadworthy.runtime.supervisor import Archive, ProcessPlan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from roadworthy.cli.arguments import command
-from roadworthy.cli.jobs import audit, dead, enqueue, look, schedules, steer
+from roadworthy.cli.jobs import audit, cancel, dead, enqueue, look, pauses, schedules, top, workers
 
 _DATABASE = "The database is DATABASE_URL's, or the embedded PostgreSQL in ROADWORTHY_DATA_DIR, running or not."
 
@@ -24,5 +24,5 @@ def add(commands: Any) -> None:
         "  roadworthy jobs pause mail                      begin no more jobs of a queue",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for module in (look, dead, audit, steer, schedules, enqueue):
+    for module in (look, dead, audit, pauses, cancel, workers, schedules, enqueue, top):
         module.add(actions)
