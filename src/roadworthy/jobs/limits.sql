@@ -1,6 +1,5 @@
 -- name: claim_limited_jobs
-SELECT id, lease, job, arguments, attempt, attempts, context, waited, priority, run_at, options
-FROM roadworthy.claim_limited_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+SELECT * FROM roadworthy.claim_limited_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 
 -- name: mend_limits
 SELECT roadworthy.mend_limits($1, $2, $3, $4, $5, $6)

@@ -45,6 +45,11 @@ QUEUE_SCHEDULED = MetricSpec("queue_scheduled", "gauge", "Jobs that wait for the
 QUEUE_READY = MetricSpec("queue_ready", "gauge", "Jobs that wait for a worker.", (_QUEUE,), across="max")
 QUEUE_RUNNING = MetricSpec("queue_running", "gauge", "Jobs in a worker's hand.", (_QUEUE,), across="max")
 QUEUE_DEAD = MetricSpec("queue_dead", "gauge", "Jobs in the dead letters.", (_QUEUE,), across="max")
+QUEUE_BLOCKED = MetricSpec(
+    "queue_blocked", "gauge", "Jobs that a limit or a pause does not let through.", (_QUEUE,), across="max"
+)
+QUEUE_PAUSED = MetricSpec("queue_paused", "gauge", "1 while a queue is paused, else 0.", (_QUEUE,), across="max")
+JOB_PAUSED = MetricSpec("job_paused", "gauge", "1 while a kind of job is paused, else 0.", (_QUEUE, _JOB), across="max")
 QUEUE_OLDEST_READY = MetricSpec(
     "queue_oldest_ready_timestamp_seconds",
     "gauge",
@@ -77,6 +82,9 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     QUEUE_READY,
     QUEUE_RUNNING,
     QUEUE_DEAD,
+    QUEUE_BLOCKED,
+    QUEUE_PAUSED,
+    JOB_PAUSED,
     QUEUE_OLDEST_READY,
     QUEUE_DESIRED_WORKERS,
     WORKER_HEARTBEAT,

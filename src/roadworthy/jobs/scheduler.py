@@ -74,7 +74,9 @@ class Scheduler:
         `clock` counts seconds monotonically, `keys` are those of encrypted jobs.
         """
         self._engine = engine
-        self._schedules = [_Repeating(spec, schedule) for spec in jobs if (schedule := spec.schedule) is not None]
+        declared = tuple(jobs)
+        self._jobs = tuple((spec.queue, spec.name) for spec in declared)
+        self._schedules = [_Repeating(spec, schedule) for spec in declared if (schedule := spec.schedule) is not None]
         self._forgotten_at: datetime | None = None
         self._queues = tuple(queue.name for queue in queues)
         self._metrics = metrics
@@ -147,6 +149,7 @@ class Scheduler:
         """Export how the queues stand now."""
         now = await self._engine.now()
         counts = {found.queue: found for found in await self._engine.counts()}
+        paused = {(pause.queue, pause.job) for pause in await self._engine.operations.pauses()}
         for name in {*self._queues, *counts}:
             found = counts.get(name)
             for metric, value in (
@@ -154,9 +157,13 @@ class Scheduler:
                 (catalogue.QUEUE_READY, found.ready if found else 0),
                 (catalogue.QUEUE_RUNNING, found.running if found else 0),
                 (catalogue.QUEUE_DEAD, found.dead if found else 0),
+                (catalogue.QUEUE_BLOCKED, found.blocked if found else 0),
+                (catalogue.QUEUE_PAUSED, int((name, None) in paused)),
                 (catalogue.QUEUE_OLDEST_READY, _since(found.oldest_ready_at if found else None, now)),
             ):
                 self._metrics.bound(metric).labels(name).set(value)
+        for queue, job in self._jobs:
+            self._metrics.bound(catalogue.JOB_PAUSED).labels(queue, job).set(int((queue, job) in paused))
 
 
 def _since(ready_at: datetime | None, now: datetime) -> float:

@@ -289,17 +289,25 @@ async def test_the_gauges_tell_how_each_queue_stands() -> None:
 
     class Counted(MemoryEngine):
         async def counts(self) -> list[QueueCounts]:
-            return [QueueCounts("other", 1, 2, 3, 4, 0, 0, clock.moment - timedelta(seconds=90))]
+            return [QueueCounts("other", 1, 2, 3, 4, 5, 0, clock.moment - timedelta(seconds=90))]
 
     metrics = MetricRegistry(CATALOGUE)
-    await Scheduler(Counted(clock), [], QUEUES, metrics=metrics).observe()
+    engine = Counted(clock)
+    await engine.operations.pause("other")
+    await engine.operations.pause("work", "tick")
+    scheduler = Scheduler(engine, [spec_of(every=timedelta(seconds=1))], QUEUES, metrics=metrics)
+    await scheduler.observe()
 
     def value(name: str, queue: str) -> float | None:
         return metrics.value(name, {"queue": queue})
 
-    names = ("queue_scheduled", "queue_ready", "queue_running", "queue_dead")
-    assert [value(name, "other") for name in names] == [1, 2, 3, 4]
-    assert [value(name, "work") for name in names] == [0, 0, 0, 0]
+    names = ("queue_scheduled", "queue_ready", "queue_running", "queue_dead", "queue_blocked", "queue_paused")
+    assert [value(name, "other") for name in names] == [1, 2, 3, 4, 5, 1]
+    assert [value(name, "work") for name in names] == [0, 0, 0, 0, 0, 0]
+    assert metrics.value("job_paused", {"queue": "work", "job": "tick"}) == 1
+    await engine.operations.resume("work", "tick")
+    await scheduler.observe()
+    assert metrics.value("job_paused", {"queue": "work", "job": "tick"}) == 0
     now = clock.moment.timestamp()
     assert value("queue_oldest_ready_timestamp_seconds", "other") == now - 90
     assert value("queue_oldest_ready_timestamp_seconds", "work") == now

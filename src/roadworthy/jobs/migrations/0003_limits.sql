@@ -183,15 +183,15 @@ $$;
 -- claim_jobs_after). Those that a limit or a pause refuses are put aside.
 --
 -- Rules are limits as they are declared now, those by key first and those of the whole queue last: a job refused by several
--- is put aside under its key, whose jobs then pass its kind's limit one by one. `refused` is NULL but in a last row, which
--- has no id and says how many were put aside; its `attempt` is 1 where there may be more to find at once.
+-- is put aside under its key, whose jobs then pass its kind's limit one by one. A last row without id has
+-- an `attempt` of 1 where there may be more to find at once.
 CREATE FUNCTION roadworthy.claim_limited_jobs(
     wanted text, most integer, lasting interval, claimant text,
     span_priorities integer[], span_times timestamptz[], span_ids bigint[], span_ends integer[], look integer,
     families text[], kinds text[], templates text[], capacities integer[], spacings interval[], bursts integer[]
 ) RETURNS TABLE (
     id bigint, lease bigint, job text, arguments text, attempt smallint, attempts smallint, context text,
-    waited float8, priority smallint, run_at timestamptz, options text, refused integer
+    waited float8, priority smallint, run_at timestamptz, options text
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan AS $$
@@ -314,7 +314,7 @@ BEGIN
         IF coalesce(cardinality(free), 0) < cardinality(names) THEN
             -- One that was idle has been forgotten just now.
             RETURN QUERY SELECT NULL::bigint, NULL::bigint, NULL, NULL, 1::smallint, NULL::smallint, NULL,
-                NULL::float8, NULL::smallint, NULL::timestamptz, NULL, 0;
+                NULL::float8, NULL::smallint, NULL::timestamptz, NULL;
             RETURN;
         END IF;
     END IF;
@@ -380,7 +380,7 @@ BEGIN
     RETURNING
         claimed.id, claimed.lease, claimed.job, claimed.arguments::text, claimed.attempt, claimed.attempts,
         claimed.context::text, extract(epoch FROM clock_timestamp() - claimed.run_at)::float8, claimed.priority,
-        claimed.run_at, claimed.options::text, NULL::integer;
+        claimed.run_at, claimed.options::text;
 
     UPDATE roadworthy.jobs AS blocked
     SET state = 4, blocked_by = refusal.name
@@ -417,7 +417,7 @@ BEGIN
         more := more OR FOUND;
     END IF;
     RETURN QUERY SELECT NULL::bigint, NULL::bigint, NULL, NULL, more::integer::smallint, NULL::smallint, NULL,
-        NULL::float8, NULL::smallint, NULL::timestamptz, NULL, cardinality(refused_ids);
+        NULL::float8, NULL::smallint, NULL::timestamptz, NULL;
 END
 $$;
 
