@@ -15,7 +15,11 @@ import pytest
 from roadworthy.database import driver, queries
 from schema import create_job_tables
 
-SQL = queries.load_queries("roadworthy.jobs")
+SQL = {
+    **queries.load_queries("roadworthy.jobs"),
+    **queries.load_queries("roadworthy.jobs", "operations.sql"),
+    **queries.load_queries("roadworthy.jobs", "flows.sql"),
+}
 LEASE = timedelta(seconds=60)
 CLAIM = ("mail", 100, LEASE, "w")
 
@@ -130,6 +134,8 @@ async def test_outcomes_and_heartbeats_reach_their_jobs_by_primary_key(connectio
         "complete_buried": [ids, leases, *texts],
         "complete_retried": [ids, leases, *texts, [timedelta(seconds=1)] * len(ids)],
         "extend_leases": [ids, leases, LEASE],
+        "finish_jobs": [ids, leases, [None] * len(ids)],
+        "postpone_jobs": [ids, leases, [timedelta(seconds=1)] * len(ids)],
     }
     for statement, arguments in statements.items():
         plan = await explain(connection, statement, *arguments)
@@ -221,3 +227,68 @@ async def test_one_job_and_a_page_of_jobs_are_found_without_reading_all(connecti
         one = buffers(await explain(connection, "list_jobs", None, None, None, newest - size // 2, 1))
         touched.append(page + one)
     assert touched[1] < touched[0] * 2, f"{touched} buffers at 2,500 and at 40,000 jobs"
+
+
+_FINISHED = """
+INSERT INTO roadworthy.finished_jobs
+    (id, queue, job, arguments, priority, attempt, attempts, enqueued_at, finished_at, keep_until, cancelled)
+SELECT -n, 'mail', 'send', '{}', 0, 1, 5, now(), now(), now() + (n - 50) * interval '1 minute', false
+FROM generate_series(1, $1) AS n
+"""
+
+
+async def test_jobs_that_are_kept_cost_claims_and_completions_nothing(connection: Any) -> None:
+    touched: list[list[int]] = []
+    for kept in (0, 50_000):
+        await connection.execute("TRUNCATE roadworthy.jobs, roadworthy.finished_jobs")
+        await fresh(connection, 2_500)
+        await connection.execute("UPDATE roadworthy.jobs SET options = '{\"keep\": 60}'")
+        await connection.execute(_FINISHED, kept)
+        await connection.execute("VACUUM ANALYZE roadworthy.jobs, roadworthy.finished_jobs")
+        claim = buffers(await explain(connection, "claim_jobs", *CLAIM))
+        ids, leases = await held(connection)
+        plain = buffers(await explain(connection, "complete_done", ids, leases))
+        finish = buffers(await explain(connection, "finish_jobs", ids, leases, ["1"] * len(ids)))
+        touched.append([claim, plain, finish])
+    for few, many in zip(*touched, strict=True):
+        # A level more of the index on each of the hundred inserts is all that a large table may add.
+        assert many < few * 1.5 + 200, touched
+
+
+async def test_pruning_reads_no_more_than_what_is_due(connection: Any) -> None:
+    touched: list[int] = []
+    for kept in (2_000, 50_000):
+        await connection.execute("TRUNCATE roadworthy.finished_jobs")
+        await connection.execute(_FINISHED, kept)
+        await connection.execute("VACUUM ANALYZE roadworthy.finished_jobs")
+        plan = await explain(connection, "prune_finished_jobs", 40)
+        assert rows(plan, "finished_jobs_keep_until") == 40
+        touched.append(buffers(plan))
+    assert touched[1] < touched[0] * 2, touched
+
+
+_FLOW = """
+INSERT INTO roadworthy.jobs
+    (id, state, queue, job, arguments, attempts, priority, run_at, enqueued_at, options, waits_for, leads)
+SELECT n, CASE n WHEN $1 + 1 THEN 5 ELSE 1 END, 'mail', 'send', '{}', 5, 0, now(), now(), '{"workflow": 1}',
+    CASE n WHEN $1 + 1 THEN $1 ELSE 0 END, n <= $1
+FROM generate_series(1, $1::int + 1) AS n
+"""
+
+
+async def test_the_end_of_a_batch_costs_the_same_however_many_belong_to_it(connection: Any) -> None:
+    touched: list[int] = []
+    for members in (2_000, 20_000):
+        await connection.execute("TRUNCATE roadworthy.jobs, roadworthy.job_edges")
+        await connection.execute(_FLOW, members)
+        await connection.execute(
+            "INSERT INTO roadworthy.job_edges (predecessor, successor, workflow, on_success) "
+            "SELECT n, $1 + 1, 1, true FROM generate_series(1, $1::int) AS n",
+            members,
+        )
+        await connection.execute("VACUUM ANALYZE roadworthy.jobs, roadworthy.job_edges")
+        ids, leases = await held(connection)
+        plan = await explain(connection, "finish_jobs", ids, leases, [None] * len(ids))
+        assert rows(plan, "job_edges_pkey") == len(ids)
+        touched.append(buffers(plan))
+    assert touched[1] < touched[0] * 1.5, touched
