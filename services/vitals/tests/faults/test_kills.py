@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from events import encoded, post
+from events import SECRET, encoded, payload, post
 from installation import Installation, installed
 
 from vitals import sample
 from vitals.payloads.normalise import normalise
+from vitals.webhooks import signature
 
 Key = tuple[str, str, str, datetime]
 
@@ -50,11 +54,45 @@ async def until_read(connection: Any, events: int) -> None:
             await asyncio.sleep(0.1)
 
 
+def answer(url: httpx.URL, headers: str, *parts: bytes) -> bytes:
+    """The beginning of the answer to a request whose body comes in parts, and then no more."""
+    signed = signature.sign(b"".join(parts), [SECRET.encode()], now=time.time())
+    head = f"POST /webhooks/aggregator HTTP/1.1\r\nhost: vitals.test\r\ncontent-type: application/json\r\n{headers}"
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+        connection.sendall(f"{head}{signature.HEADER}: {signed}\r\n\r\n".encode())
+        # It may answer, and hang up, before all is sent.
+        with contextlib.suppress(OSError):
+            for part in parts:
+                connection.sendall(part)
+            connection.shutdown(socket.SHUT_WR)
+        return connection.recv(100)
+
+
+async def send_what_is_refused(installation: Installation) -> None:
+    """However broken a request is sent, it is answered, and changes nothing."""
+    body = encoded(payload([], event_id="never"))
+    large = encoded(payload([], padding="x" * 5_000_000))
+    parts = [large[first : first + 65536] for first in range(0, len(large), 65536)]
+    chunks = [f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in parts]
+    for status, headers, sent in (
+        (413, f"content-length: {len(large)}\r\n", parts),
+        (413, "transfer-encoding: chunked\r\n", chunks),
+        (400, f"content-length: {len(body)}\r\n", [body[:50]]),
+        (401, f"content-length: {len(body)}\r\n", [body, b"and more"]),
+        (400, "content-length: many\r\n", [body]),
+    ):
+        answered = await asyncio.to_thread(answer, httpx.URL(installation.url), headers, *sent)
+        assert answered.startswith(f"HTTP/1.1 {status} ".encode()), answered
+    async with installation.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM webhook_events") == 0
+
+
 @pytest.mark.timeout(300)
 async def test_what_was_accepted_is_read_whatever_is_killed(tmp_path: Path) -> None:
     payloads = list(sample.payloads(4, 4, random.Random(7), datetime.now(UTC)))
     half = len(payloads) // 2
     async with installed(tmp_path / "data") as installation:
+        await send_what_is_refused(installation)
         async with installation.connection() as lock, installation.connection() as connection:
             await lock.execute("BEGIN; LOCK TABLE observations IN SHARE ROW EXCLUSIVE MODE")
             await send(installation, payloads[:half])
