@@ -43,6 +43,11 @@ class Held:
     timer: asyncio.TimerHandle | None = None
 
     @property
+    def naming(self) -> dict[str, object]:
+        """What a log line needs to tell which attempt it is about."""
+        return {"queue": self.job.queue, "job": self.job.job, "job_id": self.job.id, "attempt": self.job.attempt}
+
+    @property
     def kept_until(self) -> float:
         """Until when nobody else can have taken the job: its lease began after it was asked for."""
         return self.renewed_at + self.lane.lease.total_seconds()

@@ -190,14 +190,15 @@ class Worker:
                 if held.timer is not None:
                     held.timer.cancel()
                 if held.given_up:
-                    # Else the end of the loop would wait for it, for ever.
+                    # Else the end of the loop would wait for it, for ever, or complain of it.
                     asyncio.tasks._unregister_task(task)
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     def _busy_with(self) -> dict[str, object]:
         """Return which job the event loop is at; called in the watchdog's thread."""
         task = asyncio.current_task(self._loop)
         held = None if task is None else self._attempts.get(cast(asyncio.Task[None], task))
-        return {} if held is None else {"queue": held.job.queue, "job": held.job.job, "job_id": held.job.id}
+        return {} if held is None else held.naming
 
     async def retire(self) -> None:
         """Take no more jobs, give back those not begun, and return when no other is held, however long they run.
@@ -292,7 +293,7 @@ class Worker:
             raise
         except BaseException as error:
             # SystemExit, too: a job that gives up is a failed job, not a worker that was told to stop.
-            outcome = None if held.given_up else self._unsuccessful(held, error)
+            outcome = self._unsuccessful(held, error)
         self._conclude(held, outcome)
 
     def _conclude(self, held: Held, outcome: Outcome | None) -> None:
@@ -303,7 +304,7 @@ class Worker:
             held.timer.cancel()
         if held.given_up:
             lane.recover()
-            log.warning("an attempt that was given up has ended", **_naming(held.job))
+            log.warning("an attempt that was given up has ended", **held.naming)
         else:
             self._settle(held, outcome)
         if lane.waiting:
@@ -332,7 +333,7 @@ class Worker:
             return
         held.given_up = True
         held.lane.give_up(self._clock())
-        log.error("a job does not end when it is cancelled; its slot stays taken", cut=held.cut, **_naming(held.job))
+        log.error("a job does not end when it is cancelled; its slot stays taken", cut=held.cut, **held.naming)
         self._settle(held, self._unsuccessful(held, asyncio.CancelledError("it did not end when it was cancelled")))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -378,6 +379,11 @@ class Worker:
     def _unsuccessful(self, held: Held, error: BaseException) -> Outcome | None:
         """Return what becomes of an attempt that raised. One cut short did not fail, whatever it made of that."""
         job = held.job
+        if held.given_up and held.finished:
+            return None
+        if held.current is not None and held.current.finished:
+            log.warning("a job raised after its success was committed", error=repr(error))
+            return None
         match held.cut:
             case "drain":
                 return Release(job.id, job.lease)
@@ -552,14 +558,14 @@ class Worker:
         for claim in late:
             claim.cancel()
         self._return_all()
-        if self._attempts:
+        if attempts := self._live():
             left = max(began + grace - self._clock(), 0.0)
-            log.info("draining", running=len(self._attempts), grace_seconds=round(left, 2))
-            await asyncio.wait(list(self._attempts), timeout=left)
+            log.info("draining", running=len(attempts), grace_seconds=round(left, 2))
+            await asyncio.wait(attempts, timeout=left)
         for held in self._attempts.values():
             self._cancel(held, "drain")
-        if self._attempts:
-            _, stubborn = await asyncio.wait(list(self._attempts), timeout=min(_AFTER_CANCEL, tail / 3))
+        if attempts := self._live():
+            _, stubborn = await asyncio.wait(attempts, timeout=min(_AFTER_CANCEL, tail / 3))
             if stubborn:
                 log.error("jobs ignored their cancellation; they are returned while they run", jobs=len(stubborn))
             for held in tuple(self._attempts.values()):
@@ -571,13 +577,13 @@ class Worker:
             self._reportable.set()
             await asyncio.sleep(0.005)
 
+    def _live(self) -> list[asyncio.Task[None]]:
+        """Return the attempts that may yet end well."""
+        return [task for task, held in self._attempts.items() if not held.given_up]
+
     def _return_all(self) -> None:
         for lane in self._lanes.values():
             self._return_waiting(lane)
-
-
-def _naming(job: ClaimedJob) -> dict[str, object]:
-    return {"queue": job.queue, "job": job.job, "job_id": job.id, "attempt": job.attempt}
 
 
 _RESULTS: dict[type[Outcome], Result] = {
