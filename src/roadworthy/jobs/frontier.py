@@ -5,7 +5,8 @@ that might still see them. A claim from the queue's beginning passes them all. S
 ones begin where the last ended, priority by priority, and only a tenth of the time goes into claims from the beginning.
 
 Nothing depends on the frontier being right. A job behind it (returned, or committed late) is found by the next claim
-from the beginning, which always comes: at once while that is affordable, else after nine times as long as it took.
+from the beginning, which always comes: while that is affordable as soon as there is nothing else, else after nine times
+as long as it took.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 _CHEAP = 0.005
-_DEAR = 0.05
+_DEAR = 0.02
 _IDLE_PER_BUSY = 9.0
 _MOST_PRIORITIES = 16
 _BELOW_ALL, _ABOVE_ALL = -32769, 32768

@@ -4,6 +4,9 @@ SELECT * FROM roadworthy.claim_limited_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, 
 -- name: mend_limits
 SELECT roadworthy.mend_limits($1, $2, $3, $4, $5, $6)
 
+-- name: any_kind_paused
+SELECT EXISTS (SELECT FROM roadworthy.job_pauses WHERE queue = $1 AND job IS NOT NULL)
+
 -- name: pause
 INSERT INTO roadworthy.job_pauses (queue, job, since, by, reason) VALUES ($1, $2, clock_timestamp(), $3, $4)
 ON CONFLICT (queue, job) DO NOTHING

@@ -9,7 +9,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
@@ -205,7 +204,7 @@ class PostgresEngine:
         """Lease ready jobs; see `Engine.claim`."""
         wanted = Claim(queue, limit, lease, worker)
         rows = await self._claim(self._frontiers[queue], wanted, limits)
-        if not rows and not limits:
+        if not rows and not limits and await self._limits.steers(queue):
             # Nothing comes of a queue in which a kind of job is paused.
             rows = await self._limits.claim(wanted, limits)
         rows.sort(key=_in_order)
@@ -228,20 +227,14 @@ class PostgresEngine:
     async def _claim(
         self, frontier: Frontier, wanted: Claim, limits: Sequence[LimitRule]
     ) -> list[driver.Record]:
-        rows: list[driver.Record] = []
         if (spans := frontier.spans(time.monotonic())) is not None:
             rows = await self._claimed(wanted, limits, spans)
             frontier.claimed(sorted(map(_in_order, rows)))
-            if len(rows) == wanted.limit or frontier.dear:
+            if rows or frontier.dear:
                 return rows
-        try:
-            whole = await self._claimed(replace(wanted, limit=wanted.limit - len(rows)), limits, None)
-        except DatabaseUnavailable:
-            if rows:
-                return rows
-            raise
-        frontier.claimed_whole(time.monotonic(), self._claims.took, sorted(map(_in_order, whole)))
-        return rows + whole
+        rows = await self._claimed(wanted, limits, None)
+        frontier.claimed_whole(time.monotonic(), self._claims.took, sorted(map(_in_order, rows)))
+        return rows
 
     async def _claimed(
         self, wanted: Claim, limits: Sequence[LimitRule], spans: Sequence[tuple[Place, int]] | None

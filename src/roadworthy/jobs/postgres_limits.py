@@ -78,6 +78,11 @@ class PostgresLimits:
             self._returned([wanted.queue])
         return taken
 
+    async def steers(self, queue: str) -> bool:
+        """Whether a kind of job is paused in a queue, so that claims have to go around it."""
+        rows = await self._claims.fetch(self._sql["any_kind_paused"], queue)
+        return bool(rows[0][0])
+
     async def mend(self, queues: Sequence[str], rules: Sequence[LimitRule]) -> None:
         """Put limits right; see `Engine.mend`."""
         families, _, _, *values = _columns(rules)
