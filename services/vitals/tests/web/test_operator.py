@@ -134,7 +134,7 @@ async def test_the_page_shows_health_quality_alerts_failures_and_runs(
     assert "&lt;b&gt;Eve&lt;/b&gt;" in page
     assert "4242" not in page
     assert "excellent 50 %, good 0 %, fair 0 %, poor 50 %" in page
-    assert "PayloadRefused" in page
+    assert "type is missing" in page
     assert "Recalculate all" in page
     assert "Database answers in" in page
     fragment = (await signed_in.get("/operator", headers={"x-fragment": "overview"})).text
