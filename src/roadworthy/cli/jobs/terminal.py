@@ -36,7 +36,7 @@ class Terminal:
         width, height = self.size
         shown = [_printable(line)[:width] for line in lines[:height]]
         shown[:1] = [f"{_BOLD}{line}{_PLAIN}" for line in shown[:1]]
-        sys.stdout.write(_HOME + "\r\n".join(f"{line}{_TO_END_OF_LINE}" for line in shown) + _TO_END)
+        sys.stdout.write(_HOME + "\n".join(f"{line}{_TO_END_OF_LINE}" for line in shown) + _TO_END)
         sys.stdout.flush()
 
     async def wait(self, seconds: float) -> None:
