@@ -2,11 +2,11 @@
 
 An index keeps the entries of claimed jobs until vacuum removes them, and vacuum cannot while any transaction stays open
 that might still see them. A claim from the queue's beginning passes them all. So once such a claim is slow, the next
-ones begin where the last ended, priority by priority, and only a tenth of the time goes into claims from the beginning.
+ones begin where the last ended, priority by priority, and only a tenth of the time goes into claims from the beginning;
+once they are dear a hundredth, so that few jobs meet one, yet one in ten seconds unless that were more than a tenth.
 
 Nothing depends on the frontier being right. A job behind it (returned, or committed late) is found by the next claim
-from the beginning, which always comes: while that is affordable as soon as there is nothing else, else after nine times
-as long as it took.
+from the beginning, which always comes: while that is affordable as soon as there is nothing else, else after a while.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 _CHEAP = 0.005
 _DEAR = 0.02
 _IDLE_PER_BUSY = 9.0
+_IDLE_PER_BUSY_WHEN_DEAR = 99.0
+_LONGEST_IDLE = 10.0
 _MOST_PRIORITIES = 16
 _BELOW_ALL, _ABOVE_ALL = -32769, 32768
 _ANCIENT = datetime(1, 1, 2, tzinfo=UTC)
@@ -65,7 +67,10 @@ class Frontier:
             self._whole_at = 0.0
             self._last.clear()
             return
-        self._whole_at = now + took * _IDLE_PER_BUSY
+        rest = took * _IDLE_PER_BUSY
+        if self.dear:
+            rest = max(rest, min(took * _IDLE_PER_BUSY_WHEN_DEAR, _LONGEST_IDLE))
+        self._whole_at = now + rest
         self.claimed(places)
         if len(self._last) > _MOST_PRIORITIES:
             self._last.clear()

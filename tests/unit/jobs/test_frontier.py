@@ -58,7 +58,15 @@ def test_what_comes_back_is_looked_for_at_once_unless_that_is_dear() -> None:
         frontier.returned()
         assert (frontier.spans(0.0) is None) is at_once
         assert frontier.dear is not at_once
-        assert frontier.spans(took * 9) is None
+        assert frontier.spans(10.0) is None
+
+
+def test_dear_claims_take_a_hundredth_of_the_time_but_come_every_ten_seconds_or_take_a_tenth() -> None:
+    for took, rest in ((0.03, 2.97), (0.5, 10.0), (2.0, 18.0)):
+        frontier = Frontier()
+        frontier.claimed_whole(0.0, took, [place(0, 1)])
+        assert frontier.spans(rest - 0.01) is not None
+        assert frontier.spans(rest) is None
 
 
 def test_many_priorities_are_not_remembered() -> None:
@@ -95,4 +103,4 @@ def test_no_job_is_missed_for_good_wherever_it_lies(
             assert ends == sorted(ends)
             assert all(after[0] < below for after, below in spans)
         now += 0.01
-    assert within(frontier, now + 9 * DEAR, one)
+    assert within(frontier, now + 10.0, one)
