@@ -118,3 +118,10 @@ def test_every_action_on_jobs() -> None:
         cell for cell in first_cells(section(read("reference/commands.md"), "jobs")) if not cell.startswith("-")
     ]
     assert documented == [f"jobs {action}" for action in actions]
+
+
+def test_every_name_for_tests() -> None:
+    from roadworthy import testing
+
+    documented = first_cells(section(read("reference/public-names.md"), "roadworthy.testing"))
+    assert sorted(cell.partition("(")[0] for cell in documented) == testing.__all__
