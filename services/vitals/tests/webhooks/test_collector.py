@@ -126,12 +126,25 @@ async def test_a_caller_that_leaves_takes_nobody_along(store: Store) -> None:
     assert store.batches == [["leaving", "staying"]]
 
 
-async def test_what_waits_at_the_end_is_kept(store: Store) -> None:
+async def test_what_waits_or_is_on_its_way_at_the_end_is_kept(store: Store) -> None:
+    store.gate.clear()
     async with collector(store).open() as items:
-        adding = asyncio.create_task(items.add("last"))
+        on_its_way = asyncio.create_task(items.add("on its way"))
+        await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(items.add("waiting"))
         await asyncio.sleep(0)
-    await adding
-    assert store.batches == [["last"]]
+        asyncio.get_running_loop().call_later(0.05, store.gate.set)
+    await asyncio.gather(on_its_way, waiting)
+    assert store.batches == [["on its way"], ["waiting"]]
+
+
+async def test_the_end_does_not_wait_for_ever(store: Store) -> None:
+    store.gate.clear()
+    async with collector(store, patience=seconds(0.05)).open() as items:
+        adding = asyncio.create_task(items.add("never"))
+        await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await adding
 
 
 async def test_an_interval_gathers_under_load(store: Store) -> None:

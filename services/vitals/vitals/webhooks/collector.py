@@ -52,6 +52,7 @@ class Collector(Generic[T]):
         self._patience = patience.total_seconds()
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
+        self._closing = False
 
     async def add(self, item: T) -> None:
         """Return once `item` is kept; a caller that is cancelled leaves it to be kept all the same.
@@ -76,14 +77,14 @@ class Collector(Generic[T]):
         try:
             yield self
         finally:
-            task.cancel()
+            self._closing = True
+            self._arrived.set()
             await asyncio.wait([task], timeout=self._patience)
-            while self._waiting:
-                await self._settle(self._take())
+            task.cancel()
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
-        while True:
+        while not self._closing:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
