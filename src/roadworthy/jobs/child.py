@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from roadworthy.jobs.control import GiveUp, Snooze
 from roadworthy.jobs.current import CURRENT, CurrentJob
 from roadworthy.jobs.engine import ClaimedJob, Failure
 from roadworthy.jobs.failure import failure_of
@@ -66,7 +67,7 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
 
 
 class Raised(msgspec.Struct, frozen=True, tag=True):
-    """From a child: the function raised. `error` is the pickled exception where it is one of this library's."""
+    """From a child: the function raised. `error` is the pickled exception where it says how the attempt is to end."""
 
     failure: Failure
     error: bytes | None
@@ -153,7 +154,7 @@ def _encoded(result: Any, *, kept: bool) -> bytes:
 
 
 def _pickled(error: BaseException) -> bytes | None:
-    return pickle.dumps(error) if type(error).__module__.startswith("roadworthy.") else None
+    return pickle.dumps(error) if isinstance(error, Snooze | GiveUp) else None
 
 
 def _module(name: str, main: str | None) -> ModuleType:

@@ -177,6 +177,11 @@ class JobSpec:
 
     def _check_function(self) -> None:
         is_async = inspect.iscoroutinefunction(self.function)
+        if not is_async and inspect.iscoroutinefunction(inspect.unwrap(self.function)):
+            raise DeclarationError(
+                f"job {self.name!r} is an async function inside a plain one, which nobody would await; make its "
+                "decorator's wrapper an `async def`"
+            )
         if self.runs == "process" and is_async:
             raise DeclarationError(
                 f"job {self.name!r} has process=True, but is an async function; declare it with plain `def`"

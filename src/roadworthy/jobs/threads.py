@@ -52,6 +52,9 @@ class ThreadRunner:
         result, error = ended.result()
         if error is not None:
             raise error
+        if asyncio.iscoroutine(result):
+            result.close()
+            raise TypeError(f"job {spec.name!r} returned a coroutine instead of awaiting it; make it an `async def`")
         return result
 
     async def close(self) -> None:

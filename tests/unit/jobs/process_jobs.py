@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from roadworthy import Service, current_job
+from roadworthy import GiveUp, Service, Snooze, current_job
 from roadworthy.telemetry.logging import get_logger
 
 service = Service("computing")
@@ -30,6 +30,13 @@ def note(path: str, text: str, at: datetime | None = None) -> dict[str, object]:
 @work.job(process=True)
 def fails(message: str) -> None:
     raise ZeroDivisionError(message)
+
+
+@work.job(process=True)
+def ponders(*, give_up: bool = False) -> None:
+    if give_up:
+        raise GiveUp("it is of no use")
+    raise Snooze(timedelta(hours=1))
 
 
 @work.job(process=True)
@@ -74,4 +81,4 @@ def meets(mine: str, other: str) -> None:
         time.sleep(0.01)
 
 
-JOBS = {job.name: job.spec for job in (note, fails, dies, crashes, leaves, hangs, meets)}
+JOBS = {job.name: job.spec for job in (note, fails, dies, crashes, leaves, hangs, meets, ponders)}

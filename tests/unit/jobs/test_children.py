@@ -70,6 +70,16 @@ async def test_an_exception_comes_back_with_its_own_class_and_traceback() -> Non
     assert "process_jobs.py" in failure["traceback"]
 
 
+async def test_a_child_may_put_its_job_off_or_give_it_up() -> None:
+    async with working(JOBS["ponders"]) as stage:
+        await stage.enqueue("ponders", give_up=True)
+        await stage.came_to("dead")
+        assert (await stage.failure())["message"] == "it is of no use"
+        await stage.enqueue("ponders")
+        await stage.came_to("dead", "scheduled")
+    assert (stage.count("ponders", "dead"), stage.count("ponders", "snoozed")) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("job", "arguments", "words"),
     [

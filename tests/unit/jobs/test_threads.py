@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import threading
 import time
@@ -12,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from roadworthy import current_job, from_thread
-from roadworthy.errors import WorkerStuck
+from roadworthy.errors import DeclarationError, WorkerStuck
 from roadworthy.telemetry import logging
 from unit.jobs.stage import events, spec_of, working
 
@@ -69,6 +70,25 @@ async def test_what_a_plain_function_raises_is_its_failure() -> None:
         failure = await stage.failure()
     assert failure["message"].endswith("StopIteration")
     assert "odd" in failure["traceback"]
+
+
+async def test_a_coroutine_that_nobody_awaits_is_no_success() -> None:
+    async def work() -> None:
+        """Never begin."""
+
+    def hidden() -> object:
+        return work()
+
+    @functools.wraps(work)
+    def wrapped() -> object:
+        return work()
+
+    with pytest.raises(DeclarationError, match="an async function inside a plain one"):
+        spec_of(wrapped)
+    async with working(spec_of(hidden)) as stage:
+        await stage.enqueue("hidden", attempts=1)
+        await stage.came_to("dead")
+        assert "instead of awaiting it" in (await stage.failure())["message"]
 
 
 async def test_past_its_timeout_what_it_awaits_is_cancelled() -> None:
