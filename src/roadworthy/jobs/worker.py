@@ -65,6 +65,7 @@ class Worker:
         queues: Sequence[QueueSpec],
         *,
         name: str,
+        series: str | None = None,
         metrics: MetricRegistry,
         poll: timedelta = timedelta(seconds=1),
         clock: Callable[[], float] = time.monotonic,
@@ -73,7 +74,8 @@ class Worker:
         abandon: Callable[[], object] | None = None,
         keys: Keys | None = None,
     ) -> None:
-        """`name` tells people which process held a job. `poll` is the longest an idle queue goes unlooked at.
+        """`name` tells people which process held a job; `series` is its label in metrics, where `name` is never the same
+        twice. `poll` is the longest an idle queue goes unlooked at.
 
         `abandon` ends the process, from a thread, when the event loop has been blocked for longer than any lease lasts.
         `keys` are those of encrypted jobs. `clock` counts seconds monotonically, `wall_clock` is Unix time (for one
@@ -85,7 +87,7 @@ class Worker:
         self._engine = engine
         self._jobs = {spec.name: spec for spec in jobs}
         self._lanes = {queue.name: Lane(queue, rules_of(queue, self._jobs.values())) for queue in queues}
-        self._record = Record(metrics, name)
+        self._record = Record(metrics, series or name)
         self._metrics = metrics
         self._poll = poll.total_seconds()
         self._clock = clock
@@ -107,6 +109,8 @@ class Worker:
         self._hopeless = asyncio.Event()
         self._why = ""
         self._answered_at = 0.0
+        rules = [rule for lane in self._lanes.values() for rule in lane.limits]
+        self._upkeep = Upkeep(engine, queues, rules, self._record, poll=self._poll, clock=clock)
 
     async def run(self, stop: asyncio.Event, grace: timedelta = timedelta(seconds=30)) -> None:
         """Work until `stop` is set, then drain.
@@ -140,15 +144,6 @@ class Worker:
     def _loops(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Make what runs beside the claims until the end."""
         lanes = tuple(self._lanes.values())
-        rules = [rule for lane in lanes for rule in lane.limits]
-        upkeep = Upkeep(
-            self._engine,
-            [lane.queue for lane in lanes],
-            rules,
-            self._record,
-            poll=self._poll,
-            clock=self._clock,
-        )
         presence = Presence(
             self._engine,
             self.name,
@@ -163,8 +158,8 @@ class Worker:
         yield self._report()
         yield renew(self._engine, self._held, interval, self._clock, self._drop)
         yield heed(self._engine, self.name, self._held, self._clock, self._unwanted)
-        yield upkeep.tend()
-        yield upkeep.prune()
+        yield self._upkeep.tend()
+        yield self._upkeep.prune()
         yield presence.run()
         yield self._listen()
         yield self._watch()
@@ -243,6 +238,8 @@ class Worker:
                 lane.waiting.append(held)
                 self._record.waited(job)
             self._start(lane)
+            if len(jobs) < wanted and lane.rated:
+                self._upkeep.look()
             if len(jobs) == wanted:
                 lane.exhausted = False
             elif not lane.wake.is_set():

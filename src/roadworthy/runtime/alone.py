@@ -79,7 +79,10 @@ async def work(
     name = f"worker-{os.uname().nodename}-{os.getpid()}"
 
     async def play(binding: Binding, stop: Stop, changed: roles.Changed) -> None:
-        await roles.work(binding, spec, chosen, name=name, stop=stop, grace=settings.drain, changed=changed)
+        # Whoever scrapes tells machines and pods apart; a process id among the labels would make series without end.
+        await roles.work(
+            binding, spec, chosen, name=name, series="worker", stop=stop, grace=settings.drain, changed=changed
+        )
 
     return await _alone(target, settings, name, f"working on {', '.join(queue.name for queue in chosen)}", play, say)
 
@@ -103,8 +106,8 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
 
     async def changed(now: ProcessState) -> None:
         nonlocal state
-        state = now
-        if now == "ready":
+        began, state = state == "starting", now
+        if began and now == "ready":
             say(f"ready  {what}  ({spec.name} {spec.version})")
 
     with ExitStack() as held:
@@ -120,7 +123,11 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
             ):
                 await _require_migrated(binding, spec)
                 health = operations.single(
-                    spec, binding, lambda: HealthState(state != "starting", stop.requested.is_set())
+                    spec,
+                    binding,
+                    lambda: HealthState(state != "starting", stop.requested.is_set()),
+                    name,
+                    lambda: state,
                 )
                 async with serving(health, private, grace=_OPERATIONS_GRACE):
                     say(f"operations  {address(private)}/health")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -12,20 +13,29 @@ from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp
 from roadworthy.http.operations import operations_app
 from roadworthy.http.stack import service_checks
+from roadworthy.runtime.control import ProcessState
 from roadworthy.runtime.supervisor import ProcessStatus, Supervisor
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import exposition
 
 _LONGEST_SILENCE = timedelta(seconds=5)
+_STALLED = "takes no jobs: its claims hang or fail, or jobs that do not end have all its slots"
 
 
-def single(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState]) -> ASGIApp:
-    """Return the operations application of a process that runs one role by itself."""
+def single(
+    spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], name: str, does: Callable[[], ProcessState]
+) -> ASGIApp:
+    """Return the operations application of a process that runs one role by itself; `does` tells what it does."""
+
+    async def process() -> Sequence[Reading]:
+        stalled = does() == "stalled"
+        value = {"pid": os.getpid(), "state": does()}
+        return [Reading(f"process:{name}", "fail" if stalled else "pass", value, output=_STALLED if stalled else None)]
 
     async def metrics() -> str:
         return exposition.render(binding.metrics.snapshot())
 
-    return operations_app(_health(spec, binding, state), metrics)
+    return operations_app(_health(spec, binding, state, Check("processes", process)), metrics)
 
 
 def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], supervisor: Supervisor) -> ASGIApp:
@@ -51,7 +61,7 @@ def _reading(process: ProcessStatus) -> Reading:
     output = None
     status: Status = "pass"
     if process.state == "stalled":
-        status, output = "fail", "takes no jobs: its claims hang or fail, or jobs that do not end have all its slots"
+        status, output = "fail", _STALLED
     elif process.state not in ("ready", "draining", "stopped"):
         status, output = "warn", process.reason or f"it is {process.state}"
     elif process.state != "stopped" and process.silent > _LONGEST_SILENCE:

@@ -59,11 +59,13 @@ async def work(
     grace: timedelta,
     changed: Changed,
     retired: asyncio.Event | None = None,
+    series: str | None = None,
 ) -> None:
     """Run the jobs of `queues` until told to stop; those under way then finish within the grace, or are given back.
 
     Once `retired` is set, no more are taken, and the end comes when the last has finished. Where a job blocks the event
-    loop for longer than a lease lasts, the process ends with the code `BLOCKED`.
+    loop for longer than a lease lasts, the process ends with the code `BLOCKED`. `series` is its label in metrics,
+    where `name` is never the same twice.
 
     Raises:
         WorkerStuck: all slots of a queue were taken by jobs that do not end.
@@ -73,6 +75,7 @@ async def work(
         spec.jobs,
         queues,
         name=name,
+        series=series,
         metrics=binding.metrics,
         abandon=lambda: os._exit(BLOCKED),
         keys=binding.keys,

@@ -247,6 +247,24 @@ def test_rw043_a_critical_alert_on_one_scrape(
     assert all(finding.weight == "warning" for finding in found)
 
 
+@pytest.mark.parametrize(
+    ("expression", "trips"),
+    [
+        ("time() - worker_heartbeat_timestamp_seconds > 60", True),
+        ("time() - max(worker_heartbeat_timestamp_seconds) > 60", True),
+        ("time() - worker_heartbeat_timestamp_seconds > 60 or absent(worker_heartbeat_timestamp_seconds)", False),
+        ("time() - queue_oldest_ready_timestamp_seconds > 60", False),
+    ],
+)
+def test_rw044_an_alert_that_is_silent_without_workers(
+    service: Service, findings: Findings, expression: str, trips: bool
+) -> None:
+    service.alert("WorkerDown", expr=expression, for_=minutes(1), severity="critical", runbook="Look.")
+    found = findings()
+    assert [finding.rule for finding in found] == (["RW044"] if trips else [])
+    assert all(finding.weight == "warning" for finding in found)
+
+
 def test_rw050_an_objective_on_what_is_no_duration(service: Service, findings: Findings) -> None:
     service.slo("stock", objective=0.9, under=seconds(1), metric="stock_items")
     service.histogram("basket_size", "Items in a basket", buckets=(1, 2))

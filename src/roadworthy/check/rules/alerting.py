@@ -19,9 +19,11 @@ from roadworthy.check.promql import (
 )
 from roadworthy.check.rule import Problem, Rule
 from roadworthy.check.subject import Subject
+from roadworthy.jobs.metrics import WORKER_HEARTBEAT
 
 _RATES = frozenset({"rate", "irate", "increase"})
 _ADDING = frozenset({"sum", "min", "max", "avg", "topk", "bottomk"})
+_ABSENCES = frozenset({"absent", "absent_over_time"})
 _ALARMS = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
 
 
@@ -45,7 +47,7 @@ def _conditional(node: Node) -> bool:
             return True
         case Binary(operator="or", left=left, right=right):
             return _conditional(left) and _conditional(right)
-        case Call(function="absent" | "absent_over_time"):
+        case Call(function=function) if function in _ABSENCES:
             return True
         case Selector(metric=metric):
             return metric is None or metric in _ALARMS
@@ -112,9 +114,24 @@ def _looks_back(tree: Node) -> bool:
     return any(isinstance(node, Subquery) or (isinstance(node, Selector) and node.range) for node in walk(tree))
 
 
+def vanishing(subject: Subject) -> Iterator[Problem]:
+    """Find alerts on the age of heartbeats that are silent when there are no workers left to have one."""
+    for alert, tree in subject.parsed():
+        nodes = list(walk(tree))
+        watches = any(isinstance(node, Selector) and node.metric == WORKER_HEARTBEAT.name for node in nodes)
+        notices = any(isinstance(node, Call) and node.function in _ABSENCES for node in nodes)
+        if watches and not notices:
+            yield Problem.of(
+                alert,
+                f"looks at {WORKER_HEARTBEAT.name} alone, which is gone with the last worker, and then says nothing",
+                f"add: or absent({WORKER_HEARTBEAT.name})",
+            )
+
+
 RULES = (
     Rule("RW040", "An alert compares nothing", "error", compares_nothing),
     Rule("RW041", "An alert compares a counter's total", "error", raw_counter),
     Rule("RW042", "An expression takes the rate of a gauge", "error", rated_gauge),
     Rule("RW043", "A critical alert fires on a single bad scrape", "warning", nervous),
+    Rule("RW044", "An alert on heartbeats is silent without workers", "warning", vanishing),
 )
