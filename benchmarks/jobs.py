@@ -23,7 +23,7 @@ from .queues import endurance, environments, marks, servers
 from .queues.environments import NotAvailable
 from .queues.passes import Pass, Samples, Size
 from .queues.processes import Launcher, Producer
-from .queues.registry import ENTRIES, OURS, Entry
+from .queues.registry import ENTRIES, KEEPING, OURS, Entry
 from .queues.servers import Database, Redis
 from .queues.summary import beside_the_best, where_it_goes
 from .report import Better, Report
@@ -54,6 +54,9 @@ _ENDURANCE: dict[str, tuple[str, Better]] = {
     "processed, before a transaction stays open": ("jobs/s", "more"),
     "processed, transaction open": ("jobs/s", "more"),
     "transaction open to before": ("times", "more"),
+    "processed, results kept": ("jobs/s", "more"),
+    "processed, results kept, many finished": ("jobs/s", "more"),
+    "many finished to before": ("times", "more"),
     "pickup at 2,000/s, transaction open, p50": ("ms", "less"),
     "pickup at 2,000/s, transaction open, p99": ("ms", "less"),
 }
@@ -120,22 +123,30 @@ class Run:
             if name in self._left_out or ENTRIES[name].server == "redis":
                 continue
             if rounds:
-                async with self._long_lived(name) as (one, producer, worker):
+                async with self._long_lived(ENTRIES[name]) as (one, producer, worker):
                     samples, course = await endurance.rounds(one, producer, worker, self.database, rounds)
                     self._add(name, samples, _ENDURANCE)
                     self.notes.append(f"{name}, rounds of 100,000: {course}")
                     _say(self.notes[-1])
             if held:
-                async with self._long_lived(name) as (one, producer, worker):
+                async with self._long_lived(ENTRIES[name]) as (one, producer, worker):
                     samples = await endurance.held(one, producer, worker, self.database, held)
                     self._add(name, samples | one.samples, _ENDURANCE)
                     self.notes.append(f"{name}: the transaction was open for {held:.0f} s")
                     _say(f"{name}, transaction open: {samples['transaction open to before']:.2f} of before")
 
+    async def remember(self, finished: int) -> None:
+        """Measure our queue with jobs that are kept, before and after `finished` are."""
+        async with self._long_lived(KEEPING) as (one, producer, worker):
+            samples = await endurance.history(one, producer, worker, self.database, finished)
+        self._add(OURS, samples, _ENDURANCE)
+        self.notes.append(f"{OURS}: {finished:,} finished jobs were kept")
+        _say(f"{OURS}, {finished:,} finished jobs kept: {samples['many finished to before']:.2f} of before")
+
     @asynccontextmanager
-    async def _long_lived(self, name: str) -> AsyncIterator[tuple[Pass, Producer, int]]:
+    async def _long_lived(self, entry: Entry) -> AsyncIterator[tuple[Pass, Producer, int]]:
         async with (
-            self.launcher(ENTRIES[name]) as (launcher, one),
+            self.launcher(entry) as (launcher, one),
             launcher.producing() as producer,
             launcher.working() as worker,
         ):
@@ -238,10 +249,12 @@ async def run(directory: Path, options: argparse.Namespace) -> Run:
         for _ in range(0 if quick else options.waiting):
             await one.round(names, waiting=True)
     held = (_HELD_QUICK if quick else 0) if options.held is None else options.held
-    if held or options.ten_rounds:
+    if held or options.ten_rounds or options.history:
         enduring = [name for name in names if name == OURS or (options.subject and not quick)]
         async with one.servers("endurance", endurance.BUSY_AUTOVACUUM):
             await one.endure(enduring, rounds=10 if options.ten_rounds else 0, held=held)
+            if options.history:
+                await one.remember(options.history)
     return one
 
 
@@ -266,6 +279,7 @@ def main() -> None:
     parser.add_argument("--waiting", type=int, default=2, help="how often with a million jobs waiting (default 2)")
     parser.add_argument("--ten-rounds", action="store_true", help="also 10 rounds of 100,000 jobs through one worker")
     parser.add_argument("--held", type=float, default=None, help="also hold a transaction open for so many seconds")
+    parser.add_argument("--history", type=int, default=0, help="also keep so many finished jobs, then measure again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="roadworthy-bench-") as directory:
         # Root's server runs as another user, who has to get past this directory to its own.

@@ -15,6 +15,7 @@ BUSY_AUTOVACUUM = {"autovacuum_naptime": "3s"}
 """So that a minute shows what else takes hours."""
 
 _ROUND = 100_000
+_FILLED_AT_ONCE = 500_000
 _HELD_RATE = 2_000.0
 _AUTOVACUUMS = "SELECT sum(autovacuum_count) FROM pg_stat_user_tables"
 
@@ -53,6 +54,29 @@ async def held(one: Pass, producer: Producer, worker: int, database: Database, s
         "processed, before a transaction stays open": before,
         "processed, transaction open": during,
         "transaction open to before": during / before,
+    }
+
+
+_HISTORY = """
+INSERT INTO roadworthy.finished_jobs
+    (id, queue, job, arguments, priority, attempt, attempts, enqueued_at, finished_at, keep_until, worker, cancelled)
+SELECT -n, 'default', 'noop', '{"number":1}', 0, 1, 5, now(), now(), now() + interval '1 day', 'bench', false
+FROM generate_series({first}, {last}) AS n
+"""
+
+
+async def history(one: Pass, producer: Producer, worker: int, database: Database, finished: int) -> Samples:
+    """Drain jobs that are kept before and after `finished` others are."""
+    before = await _round(one, producer, worker, 2 * one.launcher.entry.jobs)
+    for first in range(1, finished + 1, _FILLED_AT_ONCE):
+        last = min(first + _FILLED_AT_ONCE - 1, finished)
+        await database.run("bench", _HISTORY.replace("{first}", str(first)).replace("{last}", str(last)))
+    await database.run("postgres", "CHECKPOINT")
+    after = await _round(one, producer, worker, 2 * one.launcher.entry.jobs)
+    return {
+        "processed, results kept": before,
+        "processed, results kept, many finished": after,
+        "many finished to before": after / before,
     }
 
 

@@ -76,6 +76,10 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
+KEEPING = Entry("roadworthy_queue", "", "postgres", settings={"keep": True})
+"""Ours with jobs that are kept after they ended."""
+
+
 def is_peer(name: str) -> bool:
     """Whether a row is another's queue, not ours and not a limit."""
     return name != OURS and not name.startswith("limit")

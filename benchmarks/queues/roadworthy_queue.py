@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Sequence
+from datetime import timedelta
 
 import uvloop
 
@@ -13,6 +14,7 @@ from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.jobs.arguments import Arguments
 from roadworthy.jobs.engine import NewJob
+from roadworthy.jobs.enqueue import new_job
 from roadworthy.jobs.metrics import CATALOGUE
 from roadworthy.jobs.postgres import MIGRATIONS, PostgresEngine
 from roadworthy.jobs.spec import JobSpec, QueueSpec
@@ -30,12 +32,12 @@ async def noop(number: int) -> None:
 
 
 class Queue(Subject):
-    """One worker with the queue's default concurrency."""
+    """One worker with the queue's default concurrency; jobs that ended may be kept for an hour."""
 
-    def __init__(self, url: str, queue: str) -> None:
+    def __init__(self, url: str, queue: str, *, keep: bool = False) -> None:
         super().__init__(url, queue)
         logging.configure(level="warning")
-        self._arguments = Arguments.of(noop)
+        self._job = JobSpec("noop", queue, noop, Arguments.of(noop), keep=timedelta(hours=1) if keep else None)
 
     async def install(self) -> None:
         """Apply the migrations."""
@@ -51,7 +53,7 @@ class Queue(Subject):
         self._engine = PostgresEngine(self._pool, self.url, metrics=MetricRegistry(CATALOGUE))
 
     def _new(self, number: int) -> NewJob:
-        return NewJob(self.queue, "noop", self._arguments.encode(self._arguments.bind(number=number)), 5)
+        return new_job(self._job, self._job.arguments.bind(number=number))
 
     async def enqueue_one(self, number: int) -> None:
         """Add one job."""
@@ -73,11 +75,10 @@ class Queue(Subject):
     async def _work(self) -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        job = JobSpec("noop", self.queue, noop, self._arguments)
         async with await Pool.open(self.url, DatabaseSpec("main")) as pool:
             metrics = MetricRegistry(CATALOGUE)
             engine = PostgresEngine(pool, self.url, metrics=metrics)
             try:
-                await Worker(engine, [job], [QueueSpec(self.queue)], name="bench", metrics=metrics).run(stop)
+                await Worker(engine, [self._job], [QueueSpec(self.queue)], name="bench", metrics=metrics).run(stop)
             finally:
                 await engine.close()
