@@ -17,6 +17,8 @@ import asyncpg
 import psutil
 from events import SECRET
 
+from roadworthy.runtime.lifecycle import published
+
 START_SECONDS = 90.0
 
 
@@ -88,7 +90,9 @@ class Installation:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """A connection to its database."""
-        connection = await asyncpg.connect(f"postgresql://roadworthy@/main?host={self._data / 'socket'}", timeout=30)
+        dsn = published(self._data)
+        assert dsn is not None
+        connection = await asyncpg.connect(dsn, timeout=30)
         try:
             yield connection
         finally:
