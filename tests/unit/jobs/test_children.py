@@ -97,6 +97,7 @@ async def test_a_child_that_dies_fails_its_attempt_alone(
         failure = await stage.failure()
         await stage.enqueue("note", path=str(tmp_path / "after"), text="after")
         await stage.came_to("dead")
+        await until(lambda: not any(child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children()))
     assert failure["error_class"] == "roadworthy.errors.JobProcessDied"
     assert words in failure["message"]
     assert stage.count(job, "retried") == 1
