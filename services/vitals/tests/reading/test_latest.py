@@ -114,6 +114,21 @@ async def test_two_never_refresh_at_once(running: Service) -> None:
     assert await latest.refresh(database, force=True) == "refreshed"
 
 
+async def test_nobody_waits_for_a_refresh_neither_to_read_nor_to_write(running: Service) -> None:
+    user = await add_user("ada")
+    await observe(user, "weight", "manual", 70.0, NOW)
+    await latest.refresh(database, force=True)
+    await observe(user, "weight", "manual", 71.0, NOW)
+    async with database.acquire() as refreshing, refreshing.transaction():
+        await refreshing.execute(latest.QUERIES["take_changes"])
+        await refreshing.execute(latest.QUERIES["refresh"])
+        async with asyncio.timeout(5):
+            assert await database.fetchval("SELECT value FROM internal.latest_unified_metrics") == 70
+            await observe(user, "weight", "manual", 72.0, NOW)
+    assert await database.fetchval("SELECT value FROM internal.latest_unified_metrics") == 71
+    assert (await latest.freshness(database)).changed_at is not None
+
+
 async def test_a_failure_is_raised_noted_counted_and_retried_later(running: Service) -> None:
     user = await add_user("ada")
     await observe(user, "weight", "manual", 70.0, NOW)

@@ -134,6 +134,13 @@ async def test_another_user_is_not_found_by_any_path_whether_there_is_one_or_not
         assert (await scene.get("tim", path)).status_code == 200
 
 
+def test_the_description_says_how_to_prove_who_one_is() -> None:
+    described = site.openapi()
+    assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    assert all(path["get"]["security"] for name, path in described["paths"].items() if name.startswith("/api/"))
+    assert not [name for name in described["paths"] if not name.startswith("/api/")]
+
+
 async def test_no_key_a_wrong_key_and_a_revoked_key_are_refused_everywhere(scene: Scene) -> None:
     await access.revoke(database, scene.keys["bob"])
     for path in [*paths(scene.bob), "/me", "/clients"]:

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
+from fastapi.security import HTTPBearer
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from roadworthy.http.problems import Problem
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
+_BEARER = HTTPBearer(auto_error=False, description="An API key, `vitals_...`.")
 _CHALLENGE = {"www-authenticate": 'Bearer realm="vitals"'}
 
 
@@ -156,7 +158,7 @@ def _private(response: Response) -> None:
 
 router = APIRouter(
     prefix="/api/v1",
-    dependencies=[Depends(_private)],
+    dependencies=[Depends(_private), Security(_BEARER)],
     responses={
         "4XX": {"description": "The request cannot be met as it is.", **_PROBLEM},
         "5XX": {"description": "The service cannot meet it at the moment.", **_PROBLEM},
