@@ -31,7 +31,7 @@ from roadworthy import (
     testing,
 )
 from roadworthy.jobs.engine import ClaimedJob, JobOptions, NewJob
-from roadworthy.jobs.sealing import keys_of
+from roadworthy.jobs.sealing import keys_of, unsealed
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.jobs.worker import Worker
 from roadworthy.telemetry import logging
@@ -250,7 +250,7 @@ async def test_who_waits_for_a_result_hears_when_there_will_be_none(running: Non
         await waiting
     dead = await give_up.enqueue()
     await testing.drain(service)
-    with pytest.raises(NoResult, match="is dead, of .*GiveUp: this payload"):
+    with pytest.raises(NoResult, match=r"is dead, of .*GiveUp: this payload"):
         await give_up.wait(dead or 0, timeout=seconds(5))
 
 
@@ -429,6 +429,14 @@ async def test_an_encrypted_job_tells_nobody_what_it_was_given(running: None, lo
     await testing.drain(service)
     assert await state(dead or 0) == "dead"
     assert await charge.enqueue(card) is None, "a dead twin is unresolved"
+    found = await service.binding("test").engine.operations.find(dead or 0)
+    assert found is not None
+    assert unsealed(found, None) is found is not unsealed(found, keys_of(key(1)))
+    assert unsealed(found, keys_of(key(2))) is found
+    told = unsealed(found, keys_of(key(1)))
+    assert json.loads(told.arguments) == {"card": card, "fail": True}
+    assert told.failures[-1]["message"] == f"card {card} was refused"
+    assert "Traceback" in told.failures[-1]["traceback"]
     assert card not in await everything()
     assert card not in log.getvalue()
 

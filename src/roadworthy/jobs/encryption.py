@@ -8,7 +8,6 @@ million uses of one key.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -57,7 +56,7 @@ class Keyring:
         """Read keys in base64, separated by commas; raise `SettingError` for what is none."""
         try:
             return cls([base64.b64decode(part.strip(), validate=True) for part in text.split(",")])
-        except binascii.Error:
+        except ValueError:
             raise SettingError(
                 f"{SETTING} holds what is not base64; separate keys by commas, each from `openssl rand -base64 32`"
             ) from None
@@ -78,7 +77,7 @@ class Keyring:
         try:
             envelope = msgspec.json.decode(sealed, type=_Envelope)
             data = base64.b64decode(envelope.encrypted, validate=True)
-        except (msgspec.MsgspecError, binascii.Error) as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             raise InvalidArguments(f"job {job!r} is encrypted, but what is kept of it is not: {error}") from None
         cipher = self._ciphers.get(data[:_NAME_BYTES])
         if cipher is None:

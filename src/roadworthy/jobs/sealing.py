@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from roadworthy.errors import EncryptionKeyMissing
+from roadworthy.errors import EncryptionKeyMissing, InvalidArguments
 
 if TYPE_CHECKING:
     from roadworthy.jobs.engine import Failure, JobOptions
+    from roadworthy.jobs.operations import JobRecord
 
 SEALED_MESSAGE = "encrypted; `roadworthy jobs show` with the key tells it"
 
@@ -56,3 +57,26 @@ def sealed(failure: Failure, keys: Keys, job: str) -> Failure:
     """Return a failure of an encrypted job as it is kept: an error's message may hold arguments, its class does not."""
     told = msgspec.json.encode({"message": failure.message, "traceback": failure.traceback})
     return replace(failure, message=SEALED_MESSAGE, traceback=keys.seal(job, told).decode())
+
+
+def unsealed(record: JobRecord, keys: Keys | None) -> JobRecord:
+    """Return a job as people with the keys may see it; whatever cannot be decrypted stays as it is kept."""
+    if not record.encrypted or keys is None:
+        return record
+    try:
+        return replace(
+            record,
+            arguments=keys.open(record.job, record.arguments),
+            result=None if record.result is None else keys.open(record.job, record.result),
+            failures=tuple(_told(failure, keys, record.job) for failure in record.failures),
+            encrypted=False,
+        )
+    except (EncryptionKeyMissing, InvalidArguments):
+        return record
+
+
+def _told(failure: dict[str, Any], keys: Keys, job: str) -> dict[str, Any]:
+    if failure["message"] != SEALED_MESSAGE:
+        return failure
+    told: dict[str, str] = msgspec.json.decode(keys.open(job, failure["traceback"].encode()))
+    return {**failure, **told}

@@ -16,14 +16,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
     from roadworthy.jobs.postgres import PostgresEngine
+    from roadworthy.jobs.sealing import Keys
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The engine on its database; a change and its note go into one transaction of `pool`."""
+    """The engine on its database; a change and its note go into one transaction of `pool`.
+
+    `keys` decrypt what encrypted jobs were given.
+    """
 
     engine: PostgresEngine
     pool: Pool
+    keys: Keys | None = None
 
 
 Action = Callable[[argparse.Namespace, Desk], Awaitable[int]]
@@ -46,6 +51,7 @@ async def _opened() -> AsyncIterator[Desk]:
     from roadworthy.database.spec import DatabaseSpec
     from roadworthy.errors import DatabaseUnavailable
     from roadworthy.jobs.postgres import PostgresEngine
+    from roadworthy.jobs.sealing import keys_of
     from roadworthy.runtime.lifecycle import database
     from roadworthy.runtime.settings import Settings
 
@@ -61,7 +67,7 @@ async def _opened() -> AsyncIterator[Desk]:
     ):
         engine = PostgresEngine(pool, dsn)
         try:
-            yield Desk(engine, pool)
+            yield Desk(engine, pool, keys_of(settings.encryption_keys))
         except driver.MISSING as error:
             raise DatabaseUnavailable(
                 "this database keeps no jobs yet, or those of an older version; run `roadworthy migrate` first"

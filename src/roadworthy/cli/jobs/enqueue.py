@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,11 @@ def _run(options: argparse.Namespace) -> int:
     from roadworthy.cli.arguments import target
     from roadworthy.errors import InvalidArguments
     from roadworthy.jobs.enqueue import new_job
+    from roadworthy.jobs.sealing import keys_of
+    from roadworthy.runtime.settings import Settings
 
     service = target(options).service
+    keys = keys_of(Settings.load(os.environ).encryption_keys)
     spec = _job(service.spec.jobs, options.name, service.name)
     try:
         arguments = json.loads(options.arguments)
@@ -65,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     if not isinstance(arguments, dict):
         raise InvalidArguments(f'--arguments {options.arguments!r} is no JSON object; write one as in {{"user": 42}}')
     try:
-        job = new_job(spec, spec.arguments.bind(**arguments), priority=options.priority, delay=options.delay)
+        job = new_job(spec, spec.arguments.bind(**arguments), priority=options.priority, delay=options.delay, keys=keys)
     except ValueError as error:
         raise InvalidArguments(str(error)) from None
 

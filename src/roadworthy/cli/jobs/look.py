@@ -109,7 +109,7 @@ def print_jobs(records: list[JobRecord]) -> None:
             record.job,
             f"{record.attempt}/{record.attempts}",
             moment(record.run_at),
-            record.arguments.decode(),
+            "(encrypted)" if record.encrypted else record.arguments.decode(),
         )
         for record in records
     ]
@@ -118,10 +118,12 @@ def print_jobs(records: list[JobRecord]) -> None:
 
 async def _show(options: argparse.Namespace, desk: Desk) -> int:
     from roadworthy.errors import JobNotFound
+    from roadworthy.jobs.sealing import unsealed
 
     record = await desk.engine.operations.find(options.id)
     if record is None:
         raise JobNotFound(f"no job has the id {options.id}; it may have succeeded since. See `roadworthy jobs list`")
+    record = unsealed(record, desk.keys)
     if options.json:
         print_json(document(record))
         return DONE
@@ -140,7 +142,7 @@ async def _show(options: argparse.Namespace, desk: Desk) -> int:
         ("to cancel", None if record.cancel_requested_at is None else moment(record.cancel_requested_at)),
         ("arguments", "(encrypted)" if record.encrypted else record.arguments.decode()),
         ("progress", None if record.progress is None else record.progress.decode()),
-        ("result", None if record.result is None else record.result.decode()),
+        ("result", None if record.result is None else "(encrypted)" if record.encrypted else record.result.decode()),
     ):
         if value is not None:
             print(f"  {name:<12} {value}")
