@@ -201,6 +201,25 @@ def test_an_absurd_value_is_refused_and_the_others_stay(steps: Any, reason: str)
     assert str(refusal) in str(found.reason)
 
 
+def test_lists_that_are_none_are_refused_and_the_others_stay() -> None:
+    at = MORNING.isoformat()
+    found = read(
+        [
+            {"measurements_data": {"measurements": {"weight_kg": 70}}},
+            {"measurements_data": {"measurements": [7, {"measurement_time": at, "weight_kg": 71}, None]}},
+            "weight: 72",
+        ],
+        type="body",
+    )
+    assert values(found) == {"weight": 71}
+    assert [str(refusal) for refusal in found.refusals] == [
+        "data[0].measurements_data.measurements is no list",
+        "data[1].measurements_data.measurements[0] is no object",
+        "data[1].measurements_data.measurements[2] is no object",
+        "data[2] is no object",
+    ]
+
+
 def test_nothing_measured_is_nothing_refused() -> None:
     found = read([day(None), {}, {"metadata": {}}, {"distance_data": None, "calories_data": []}])
     assert found == Normalised((), ())

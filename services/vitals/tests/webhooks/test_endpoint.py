@@ -191,6 +191,19 @@ async def test_while_the_database_is_away_senders_are_told_to_come_back(
     assert testing.metric(running, "webhooks_total", outcome="unavailable") == 1
 
 
+async def test_what_the_database_cannot_do_now_can_be_sent_again(client: httpx.AsyncClient) -> None:
+    await database.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'no space left' USING ERRCODE = 'disk_full'; END $$;"
+        " CREATE TRIGGER fail BEFORE INSERT ON webhook_events FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+    )
+    bodies = [encoded(payload([day(1)], event_id=f"event-{number}")) for number in range(20)]
+    responses = await asyncio.gather(*(post(client, body) for body in bodies))
+    assert {response.status_code for response in responses} == {503}
+    await database.execute("DROP TRIGGER fail ON webhook_events")
+    assert accepted(await post(client, bodies[0]))
+
+
 async def test_without_a_secret_nothing_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VITALS_SECRET_AGGREGATOR", raising=False)
     async with testing.running(service):
