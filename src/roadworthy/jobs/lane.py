@@ -78,6 +78,11 @@ class Lane:
     _mean: float | None = None
 
     @property
+    def rated(self) -> bool:
+        """Whether a rate is among its limits."""
+        return any(rule.spacing is not None for rule in self.limits)
+
+    @property
     def lease(self) -> timedelta:
         """How long a claim lasts unrenewed."""
         return self.queue.lease

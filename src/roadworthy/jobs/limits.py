@@ -24,8 +24,9 @@ _BURST_SECONDS = 0.1
 class Rate:
     """At most `count` jobs in each `period`, evenly spaced but for a `burst`.
 
-    After a pause, `burst` of them may begin at once: by default as many as are due in a tenth of a second, at least
-    one. In any stretch as long as the period, at most `count + burst − 1` then begin; with a burst of 1, `count`.
+    After a pause, `burst` of them may begin at once: by default as many as are due in a tenth of a second, and two
+    where more than one is due in a second, so that one that begins late does not delay all that follow. In any stretch
+    as long as the period, at most `count + burst − 1` begin; with a burst of 1, `count`.
     """
 
     count: int
@@ -54,7 +55,8 @@ class Rate:
         """How many may begin at once after a pause."""
         if self.burst is not None:
             return self.burst
-        return max(1, math.floor(self.count / self.period.total_seconds() * _BURST_SECONDS))
+        in_a_second = self.count / self.period.total_seconds()
+        return max(2 if in_a_second > 1 else 1, math.floor(in_a_second * _BURST_SECONDS))
 
 
 def per_second(count: int, *, burst: int | None = None) -> Rate:

@@ -157,7 +157,7 @@ class MemoryLimits:
             if room == 0:
                 count.opens_at = count.next_at(count.rule, now)
             else:
-                count.opens_at = now + room * _spacing(count.rule) if used == room else None
+                count.opens_at = now + (room + 1) // 2 * _spacing(count.rule) if used == room else None
             if count.rule.whole_queue:
                 self._store.wake([count.queue])
         return min((count.opens_at for count in self._counts.values() if count.opens_at is not None), default=None)

@@ -233,7 +233,8 @@ class PostgresEngine:
             if rows or frontier.dear:
                 return rows
         rows = await self._claimed(wanted, limits, None)
-        frontier.claimed_whole(time.monotonic(), self._claims.took, sorted(map(_in_order, rows)))
+        took = self._limits.took if limits else self._claims.took
+        frontier.claimed_whole(time.monotonic(), took, sorted(map(_in_order, rows)))
         return rows
 
     async def _claimed(

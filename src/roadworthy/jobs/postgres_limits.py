@@ -44,19 +44,21 @@ class PostgresLimits:
         self._leases = leases
         self._returned = returned
         self._sql = queries.load_queries("roadworthy.jobs", "limits.sql")
+        self.took = 0.0
 
     async def claim(
         self, wanted: Claim, rules: Sequence[LimitRule], spans: Sequence[tuple[Place, int]] = WHOLE
     ) -> list[driver.Record]:
         """Claim as the statement `claim_jobs` does, what the rules and the pauses of the queue let.
 
-        As long as most of what it sees is refused, it looks at more in each round.
+        As long as most of what it sees is refused, it looks at more in each round. `took` then is for how many seconds
+        it looked, 0 where putting jobs aside was most of it.
         """
         places, ends = zip(*spans, strict=True)
         taken: list[driver.Record] = []
         look = wanted.limit
         more = True
-        for _ in range(_ROUNDS):
+        for number in range(_ROUNDS):
             left = wanted.limit - len(taken)
             if left == 0 or not more:
                 break
@@ -71,6 +73,7 @@ class PostgresLimits:
                 look,
                 *_columns(rules),
             )
+            self.took = 0.0 if number else self._claims.took
             more = bool(rows and rows[-1]["attempt"])
             taken += rows[:-1]
             look = min(look * _FURTHER, _FURTHEST)

@@ -1,4 +1,4 @@
-"""What every worker does for its queues and no single job asks for, at a tenth of the time at most.
+"""What every worker does for its queues and no single job asks for, at a tenth of the time at most, but for rates.
 
 tend ── make due jobs ready, take back what dead workers held, put limits right
 prune ── remove what was kept long enough, in bounded batches
@@ -7,6 +7,7 @@ prune ── remove what was kept long enough, in bounded batches
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -46,24 +47,36 @@ class Upkeep:
         self._every = min(min(queue.lease for queue in queues).total_seconds() / 2, 5.0)
         self._poll = min(poll, self._every)
         self._clock = clock
+        self._look = asyncio.Event()
+        # Each turn of a rate that is found late may be lost.
+        rated = any(rule.spacing is not None for rule in rules)
+        self._idle_per_busy = 1.0 if rated else _IDLE_PER_BUSY
+
+    def look(self) -> None:
+        """Ask again what is due next: a claim may have used a rate up."""
+        self._look.set()
 
     async def tend(self) -> None:
         """Keep the queues moving until cancelled."""
         rescue_at = self._clock()
         while True:
+            self._look.clear()
             began = self._clock()
             due = await persist(self._engine.promote, "make due jobs ready")
             pause = self._poll
             if due is not None:
                 pause = min(max(due.total_seconds(), 0.001), pause)
-            pause = max(pause, (self._clock() - began) * _IDLE_PER_BUSY)
+            rest = min((self._clock() - began) * self._idle_per_busy, _LONGEST_REST)
             if self._clock() >= rescue_at:
                 began = self._clock()
                 await self._rescue()
                 await persist(self._mend, "mend limits")
                 ended = self._clock()
                 rescue_at = ended + max(self._every, (ended - began) * _IDLE_PER_BUSY)
-            await asyncio.sleep(min(pause, _LONGEST_REST))
+            await asyncio.sleep(rest)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause - rest):
+                    await self._look.wait()
 
     async def _mend(self) -> None:
         await self._engine.mend([queue.name for queue in self._queues], self._rules)

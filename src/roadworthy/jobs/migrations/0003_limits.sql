@@ -160,12 +160,13 @@ BEGIN
     INTO unblocked, queues
     FROM roadworthy.unblock_jobs(open_names, room) AS found;
 
-    -- Where all the room was used more may wait: they are looked for when as much room is there again.
+    -- Where all the room was used more may wait. They are looked for when half as much is there again, so that a look
+    -- that comes late wastes none.
     WITH opened AS (
         UPDATE roadworthy.job_limits AS kept
         SET opens_at = CASE
             WHEN opening.room = 0 THEN roadworthy.rate_opens_at(kept.tat, kept.spacing, kept.burst, moment)
-            WHEN opening.used = opening.room THEN moment + opening.room * kept.spacing
+            WHEN opening.used = opening.room THEN moment + (opening.room + 1) / 2 * kept.spacing
         END
         FROM (
             SELECT due.name, due.room, cardinality(array_positions(unblocked, due.name)) AS used
