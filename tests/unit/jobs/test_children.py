@@ -12,11 +12,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from roadworthy import DeclarationError, Service
-from roadworthy.jobs.child import find
+from roadworthy.errors import JobProcessDied
+from roadworthy.jobs.child import Call, find
+from roadworthy.jobs.children import Child
+from roadworthy.jobs.engine import ClaimedJob
 from unit.jobs import process_jobs
 from unit.jobs.process_jobs import JOBS
 from unit.jobs.stage import spec_of, working
@@ -116,14 +120,16 @@ async def test_two_run_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stubborn", [False, True])
 async def test_a_deadline_ends_the_child_and_what_it_started(stubborn: bool, tmp_path: Path) -> None:
     path = tmp_path / "pids"
-    spec = spec_of(JOBS["hangs"].function, runs="process", timeout=timedelta(seconds=1.5))
+    spec = spec_of(JOBS["hangs"].function, runs="process", timeout=timedelta(hours=1))
     async with working(spec) as stage:
         await stage.enqueue("hangs", attempts=1, path=str(path), stubborn=stubborn, helper=True)
+        await until(lambda: path.exists() and len(path.read_text().split()) == 2)
+        pids = [int(pid) for pid in path.read_text().split()]
+        (held,) = stage.worker._held.values()
+        stage.worker._cancel(held, "timeout")
         await stage.came_to("dead")
         failure = await stage.failure()
-        pids = [int(pid) for pid in path.read_text().split()]
         await until(lambda: not any(map(alive, pids)))
-        assert len(pids) == 2
     assert failure["error_class"] == "TimeoutError"
     assert (tmp_path / "pids.cleaned").exists() is not stubborn, "finally blocks run unless the job ignores SIGTERM"
 
@@ -152,6 +158,25 @@ async def test_children_end_with_their_worker(number: int, tmp_path: Path) -> No
     finally:
         process.kill()
         process.wait()
+
+
+async def test_a_busy_child_ends_when_the_worker_lets_go_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+    spec = JOBS["hangs"]
+    child = await Child.start()
+    claimed = ClaimedJob(1, 1, "work", "hangs", b"{}", 1, 1, 0.0)
+    arguments = msgspec.json.encode({"path": str(path)})
+    calling = asyncio.create_task(
+        child.call(Call(spec.function.__module__, "hangs", arguments, claimed, {"job_id": 1}))
+    )
+    try:
+        await until(lambda: path.exists() and path.read_text() != "")
+        child._writer.close()
+        await until(lambda: not alive(int(path.read_text())))
+        with pytest.raises(JobProcessDied, match="ended by itself with exit code 0"):
+            await calling
+    finally:
+        await child.kill()
 
 
 def test_what_a_child_cannot_find_is_refused() -> None:
