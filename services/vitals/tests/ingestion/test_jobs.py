@@ -9,28 +9,12 @@ import pytest
 from events import MORNING, day, encoded, payload
 from ingestion.test_apply import keep, observed
 
-from roadworthy import Database, DeadFilter, Service, testing
+from roadworthy import Database, DeadFilter, Service, seconds, testing
+from vitals.confidence.jobs import calculate_confidences
 from vitals.ingestion import apply as applying
 from vitals.ingestion import jobs
 from vitals.ingestion.apply import Applied
 from vitals.service import database
-
-
-async def make_ready() -> None:
-    """Let the time pass for which failed jobs wait."""
-    await database.execute(
-        "UPDATE roadworthy.jobs SET state = 1, run_at = now() WHERE state = 0 AND queue = 'ingestion'"
-    )
-
-
-async def run_out(running: Service) -> None:
-    """Run all jobs of events to their end, retries included."""
-    for _ in range(10):
-        await testing.drain(running)
-        await make_ready()
-        if not await database.fetchval("SELECT count(*) FROM roadworthy.jobs WHERE queue = 'ingestion'"):
-            return
-    pytest.fail("the jobs do not end")
 
 
 async def test_a_poison_payload_dies_alone_with_its_reason_and_can_be_retried(
@@ -42,7 +26,7 @@ async def test_a_poison_payload_dies_alone_with_its_reason_and_can_be_retried(
         encoded(payload([day(3)], event_id="other", reference="noah")),
     )
     await jobs.normalise.enqueue(events=[good, broken, other])
-    await run_out(running)
+    await testing.drain(running, with_scheduled=True)
     rows = await database.fetch("SELECT event_id, state, reason FROM webhook_events ORDER BY id")
     assert [tuple(row) for row in rows] == [
         ("good", "processed", None),
@@ -62,7 +46,7 @@ async def test_a_poison_payload_dies_alone_with_its_reason_and_can_be_retried(
     original = applying.normalise
     monkeypatch.setattr(applying, "normalise", lambda body: original(repaired if b'"broken"' in body else body))
     await running.dead_letters.retry(DeadFilter(job="normalise_event"), who="operator")
-    await run_out(running)
+    await testing.drain(running, with_scheduled=True)
     assert await database.fetchval("SELECT state FROM webhook_events WHERE event_id = 'broken'") == "processed"
     assert await database.fetchval("SELECT reason FROM webhook_events WHERE event_id = 'broken'") is None
 
@@ -81,7 +65,7 @@ async def test_a_batch_that_failed_goes_on_one_by_one(running: Service, monkeypa
 
     monkeypatch.setattr(applying, "apply", fragile)
     await jobs.normalise.enqueue(events=ids)
-    await run_out(running)
+    await testing.drain(running, with_scheduled=True)
     assert sizes[0] == 5
     assert set(sizes[1:]) == {1}
     assert len(await observed()) == 4
@@ -97,10 +81,10 @@ async def test_a_burst_of_events_makes_one_calculation(running: Service) -> None
         (event,) = await keep(body)
         await jobs.normalise.enqueue(events=[event])
     await testing.drain(running)
-    waiting = await database.fetch("SELECT arguments FROM roadworthy.jobs WHERE job = 'calculate_confidences'")
     user = await database.fetchval("SELECT id FROM users")
-    assert [row["arguments"] for row in waiting] == [{"users": [user]}]
-    await database.execute("UPDATE roadworthy.jobs SET state = 1")
+    (waiting,) = await testing.enqueued(running, calculate_confidences)
+    assert waiting.arguments == {"users": [user]}
+    await testing.advance(running, seconds(15))
     await testing.drain(running)
     assert await database.fetchval("SELECT count(*) FROM stale_confidences") == 0
     assert await database.fetchval("SELECT reliability FROM confidences WHERE metric = 'steps'") == 38

@@ -82,9 +82,7 @@ async def test_a_dead_chunk_keeps_the_run_open_until_it_is_retried(running: Serv
     run = await jobs.begin("recalculate")
     assert run is not None
     await database.execute("ALTER TABLE confidences ADD CONSTRAINT broken CHECK (user_id <> 5)")
-    for _ in range(4):
-        await testing.drain(running)
-        await database.execute("UPDATE roadworthy.jobs SET state = 1, run_at = now() WHERE state = 0")
+    await testing.drain(running, with_scheduled=True)
     assert await state(run) == ("running", 4, 7)
     await database.execute("ALTER TABLE confidences DROP CONSTRAINT broken")
     await running.dead_letters.retry(DeadFilter(job="run_chunk"), who="operator")

@@ -14,6 +14,7 @@ from events import MORNING, SECRET, day, encoded, payload, post
 
 from roadworthy import DatabaseUnavailable, Service, testing
 from vitals.app import app
+from vitals.ingestion.jobs import normalise
 from vitals.service import database, service
 from vitals.webhooks import endpoint, receiving
 
@@ -40,8 +41,7 @@ async def test_a_genuine_event_is_kept_with_its_job_and_then_read(client: httpx.
         "pending",
     )
     assert event["body"] == BODY
-    (job,) = await database.fetch("SELECT job, arguments FROM roadworthy.jobs")
-    assert (job["job"], job["arguments"]) == ("normalise", {"events": [event["id"]]})
+    await testing.assert_enqueued(running, normalise, events=[event["id"]])
 
     await testing.drain(running)
     assert await database.fetchval("SELECT value FROM observations WHERE metric = 'steps'") == 9000
@@ -158,14 +158,16 @@ async def test_a_kind_that_nobody_reads_is_kept_without_a_job(client: httpx.Asyn
     assert await database.fetchval("SELECT count(*) FROM roadworthy.jobs") == 0
 
 
-async def test_events_that_come_together_are_committed_together_each_once(client: httpx.AsyncClient) -> None:
+async def test_events_that_come_together_are_committed_together_each_once(
+    client: httpx.AsyncClient, running: Service
+) -> None:
     bodies = [encoded(payload([day(1)], event_id=f"event-{number % 150}")) for number in range(300)]
     responses = await asyncio.gather(*(post(client, body) for body in bodies))
     assert all(map(accepted, responses))
     assert await database.fetchval("SELECT count(*) FROM webhook_events") == 150
-    jobs = await database.fetch("SELECT arguments FROM roadworthy.jobs WHERE job = 'normalise'")
+    jobs = await testing.enqueued(running, normalise)
     assert len(jobs) < 100
-    ids = sorted(id for job in jobs for id in job["arguments"]["events"])
+    ids = sorted(id for job in jobs for id in job.arguments["events"])
     assert ids == [row["id"] for row in await database.fetch("SELECT id FROM webhook_events ORDER BY id")]
 
 
