@@ -216,29 +216,25 @@ async def _burst(report: Report, running: Running, *, lasting: float, window: fl
         report.add(measure, OURS, float(value), unit=unit, better="less")
 
 
-async def _computing(report: Report, running: Running, *, window: float, show: bool) -> None:
-    """One job at a time takes a fifth of a processor: all of the request, where half of it is the target."""
+async def _computing(report: Report, running: Running, *, show: bool) -> None:
+    """One job takes a fifth of a processor: all that its worker requests, where half of that is the target."""
     timeline = Timeline("computing", show)
-    jobs = 0
-    while not timeline.moments or timeline.moments[-1].workers == 1:
-        if timeline.began + 180 < time.monotonic():
-            raise RuntimeError("no worker was added")
-        if not jobs or timeline.moments[-1].running == 0:
-            await running.enqueue("computing", "compute", 1, duration=30.0, share=0.2)
-            jobs += 1
-        await running.look(timeline, 0)
-        await asyncio.sleep(_SECOND)
-    added_at = timeline.moments[-1].at
-    while timeline.moments[-1].workers > 1:
-        if timeline.began + added_at + 2 * window + 180 < time.monotonic():
-            raise RuntimeError("the worker that was added is still there")
-        await running.look(timeline, 0)
-        await asyncio.sleep(_SECOND)
+    await running.enqueue("computing", "compute", 1, duration=90.0, share=0.2)
+
+    async def until(workers: int, within: float) -> float:
+        end = time.monotonic() + within
+        while (await running.look(timeline, 0)).workers != workers:
+            if time.monotonic() > end:
+                raise RuntimeError(f"there are {timeline.moments[-1].workers} workers, not {workers}")
+            await asyncio.sleep(_SECOND)
+        return timeline.moments[-1].at
+
+    added_at = await until(2, 90)
+    await until(1, 240)
     report.add("by CPU, from the load to a second worker", OURS, added_at, unit="s", better="less")
     report.add("by CPU, changes of the number", OURS, float(timeline.changes()), unit="changes", better="less")
-    report.add(
-        "by CPU, jobs cut short", OURS, float(await running.pool.fetchval(_CUT_SHORT)), unit="jobs", better="less"
-    )
+    cut_short = await running.pool.fetchval(_CUT_SHORT)
+    report.add("by CPU, jobs cut short", OURS, float(cut_short), unit="jobs", better="less")
 
 
 async def _measure(report: Report, *, quick: bool, show: bool) -> None:
@@ -246,7 +242,7 @@ async def _measure(report: Report, *, quick: bool, show: bool) -> None:
     async with _running(window.total_seconds()) as running:
         await _burst(report, running, lasting=9.0 if quick else 60.0, window=window.total_seconds(), show=show)
         if not quick:
-            await _computing(report, running, window=window.total_seconds(), show=show)
+            await _computing(report, running, show=show)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ computing = service.queue(
     workers=(1, 3),
     concurrency=1,
     target_latency=hours(1),
-    scaling=Scaling(cpu=50, requests=Resources(cpu=0.2), down=scale_down(window=WINDOW)),
+    scaling=Scaling(cpu=50, requests=Resources(cpu=0.2), down=scale_down(window=seconds(30))),
 )
 
 
