@@ -23,7 +23,7 @@ webhooks = service.counter(
     labels={"outcome": ("accepted", "unauthenticated", "unreadable", "too_large", "unavailable", "unknown")},
 )
 events_processed = service.counter("events_processed_total", "Events whose payload was read.")
-events_failed = service.counter("events_failed_total", "Attempts at events whose payload cannot be read.")
+events_failed = service.counter("events_failed_total", "Attempts to read events whose payload cannot be read.")
 events_unfinished = service.gauge(
     "events_unfinished", "Events kept that were not read yet, or cannot be.", labels={"state": ("pending", "failed")}
 )

@@ -171,7 +171,9 @@ async def test_events_that_come_together_are_committed_together_each_once(
     assert ids == [row["id"] for row in await database.fetch("SELECT id FROM webhook_events ORDER BY id")]
 
 
-async def test_an_event_that_the_database_refuses_harms_nobody_else(client: httpx.AsyncClient) -> None:
+async def test_an_event_that_the_database_refuses_harms_nobody_else(
+    client: httpx.AsyncClient, running: Service
+) -> None:
     await database.execute("ALTER TABLE webhook_events ADD CHECK (reference <> 'cursed')")
     bodies = [encoded(payload([day(1)], event_id=f"event-{number}")) for number in range(20)]
     cursed = encoded(payload([day(1)], event_id="event-x", reference="cursed"))
@@ -179,6 +181,7 @@ async def test_an_event_that_the_database_refuses_harms_nobody_else(client: http
     assert refused.status_code == 500
     assert all(map(accepted, others))
     assert await database.fetchval("SELECT count(*) FROM webhook_events") == 20
+    assert testing.metric(running, "webhooks_total", outcome="unavailable") == 1
 
 
 async def test_while_the_database_is_away_senders_are_told_to_come_back(

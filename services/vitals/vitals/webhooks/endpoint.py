@@ -28,8 +28,6 @@ _ACCEPTED = b'{"status":"accepted"}'
 _SIGNATURE = signature.HEADER.encode()
 
 Outcome = Literal["accepted", "unauthenticated", "unreadable", "too_large", "unavailable", "unknown"]
-
-
 _OUTCOME_OF: Mapping[int, Outcome] = {401: "unauthenticated", 413: "too_large", 404: "unknown", 405: "unknown"}
 
 
@@ -58,6 +56,9 @@ class Webhooks:
             self._count("unavailable" if problem.status >= 500 else _OUTCOME_OF.get(problem.status, "unreadable"))
             await ProblemResponse(problem)(scope, receive, send)
             return
+        except Exception:
+            self._count("unavailable")
+            raise
         self._count("accepted")
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ACCEPTED))]
         await send({"type": "http.response.start", "status": 202, "headers": headers})
