@@ -21,6 +21,7 @@ from roadworthy import (
     GiveUp,
     InvalidResult,
     NoResult,
+    NotRunning,
     Service,
     Snooze,
     UniqueKeyTaken,
@@ -313,6 +314,7 @@ async def test_a_workflow_runs_in_its_order_and_passes_results_on(running: None)
         parts = flow.add_many(add, [{"numbers": [n]} for n in range(3)])
         flow.after(parts).add(gather_results).then(single, 7)
         flow.after(parts[0], when="finished").add(single, n=8)
+    assert testing.metric(service, "jobs_enqueued_total", queue="work", job="add") == 3
     found = await flow.state()
     assert found is not None
     assert (found.name, found.total, found.ready, found.held, found.finished) == ("sums", 6, 3, 3, False)
@@ -350,6 +352,15 @@ async def test_a_workflow_says_what_cannot_be(running: None) -> None:
     with pytest.raises(ValueError, match="member of another"):
         async with service.workflow("two") as two:
             two.after(first)
+    with pytest.raises(ValueError, match="keep="):
+        service.workflow("five", keep=seconds(0))
+    wrong: Any = "maybe"
+    with pytest.raises(ValueError, match="'refuse' or 'skip'"):
+        service.workflow("six", on_taken=wrong)
+    with pytest.raises(ValueError, match="'succeeded' or 'finished'"):
+        service.workflow("seven").after(when=wrong)
+    with pytest.raises(NotRunning, match="added when its block ends"):
+        assert service.workflow("eight").id
     with pytest.raises(ValueError, match="added already"):
         one.add(single, 2)
     with pytest.raises(UniqueKeyTaken, match="single"):

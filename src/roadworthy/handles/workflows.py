@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
 from roadworthy.errors import NotRunning
 from roadworthy.handles.host import Host
 from roadworthy.handles.jobs import Job
 from roadworthy.jobs import flows
 from roadworthy.jobs.flows import NewWorkflow, OnTaken, When, WorkflowState
+from roadworthy.jobs.spec import LONGEST
 
 if TYPE_CHECKING:
     from roadworthy.database.driver import Connection
@@ -64,6 +65,10 @@ class Workflow:
         self, service: Host, name: str, keep: timedelta, on_taken: OnTaken, connection: Connection | None
     ) -> None:
         """Made by `Service.workflow`."""
+        if not timedelta(0) < keep <= LONGEST:
+            raise ValueError(f"workflow {name!r} has keep={keep}; it must be positive, at most {LONGEST.days} days")
+        if on_taken not in get_args(OnTaken):
+            raise ValueError(f"workflow {name!r} has on_taken={on_taken!r}; it is 'refuse' or 'skip'")
         self.name = name
         self.skipped = 0
         self._service = service
@@ -99,6 +104,8 @@ class Workflow:
             found.update(dict.fromkeys((one,) if isinstance(one, Member) else one))
         if any(member.workflow is not self for member in found):
             raise ValueError(f"workflow {self.name!r} cannot wait for a member of another; add both to one")
+        if when not in get_args(When):
+            raise ValueError(f"when={when!r} is no end to wait for; pass 'succeeded' or 'finished'")
         return Step(self, tuple(found), when)
 
     def append(self, job: Any, after: tuple[Member, ...], when: When) -> Member:

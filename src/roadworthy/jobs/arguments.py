@@ -137,7 +137,9 @@ class UniqueKey:
                     f"use {', '.join(arguments.names) or 'a parameter'}"
                 )
         if "{" in _FIELD.sub("", template) or "}" in _FIELD.sub("", template):
-            raise DeclarationError(f"job {arguments.name!r} has {option}={template!r} with an unpaired brace; balance it")
+            raise DeclarationError(
+                f"job {arguments.name!r} has {option}={template!r} with an unpaired brace; balance it"
+            )
 
     def of(self, bound: dict[str, Any]) -> str:
         """Return the key: the values as a JSON array, so that 1 and "1" differ and no value can forge a separator."""

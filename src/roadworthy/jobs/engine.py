@@ -108,7 +108,8 @@ class Failure:
 class Done:
     """The attempt succeeded, with a result in JSON where the job is kept.
 
-    `plain` vouches that the job's options are `PLAIN`, which spares looking for what they ask.
+    `plain` vouches that nobody waits for it, that it is not kept, and that it has no key when it is dead: it need only
+    be deleted.
     """
 
     id: int

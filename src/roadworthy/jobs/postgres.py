@@ -103,7 +103,9 @@ class PostgresEngine:
         self._notifier = Notifier(self._notify, interval=notify_interval)
         self._watches: set[asyncio.Task[None]] = set()
         self._watched: dict[Any, set[str]] = {}
-        self.flows = PostgresFlows(pool, self._direct, woken=self._inserted, returned=self._returned)
+        self.flows = PostgresFlows(
+            pool, self._direct, woken=self._inserted, returned=self._returned, counted=self._count
+        )
         self.operations = PostgresOperations(pool, self.flows, self._limits)
         self.dead_letters = PostgresDeadLetters(pool)
 
@@ -165,11 +167,13 @@ class PostgresEngine:
     def _added(self, jobs: Sequence[NewJob], rows: Sequence[Any]) -> list[int | None]:
         """Return the ids of `jobs`, in order, and count what was added."""
         ids = _ids_in_order(jobs, rows)
-        if self._enqueued is not None:
-            added = Counter((job.queue, job.job) for job, id in zip(jobs, ids, strict=True) if id is not None)
-            for labels, count in added.items():
-                self._enqueued.labels(*labels).inc(count)
+        self._count(job for job, id in zip(jobs, ids, strict=True) if id is not None)
         return ids
+
+    def _count(self, jobs: Iterable[NewJob]) -> None:
+        if self._enqueued is not None:
+            for labels, count in Counter((job.queue, job.job) for job in jobs).items():
+                self._enqueued.labels(*labels).inc(count)
 
     def _wake_after_commit(self, connection: Any, wanted: set[str]) -> None:
         watched = self._watched.get(connection)

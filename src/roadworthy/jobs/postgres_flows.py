@@ -45,12 +45,14 @@ class PostgresFlows:
         *,
         woken: Callable[[Any, set[str]], None],
         returned: Callable[[Iterable[str]], None],
+        counted: Callable[[Iterable[NewJob]], None],
     ) -> None:
-        """`session` is a connection of the engine's own; see the engine for `woken` and `returned`."""
+        """`session` is a connection of the engine's own; see the engine for the others."""
         self._pool = pool
         self._session = session
         self._woken = woken
         self._returned = returned
+        self._counted = counted
         self._sql = queries.load_queries("roadworthy.jobs", "flows.sql")
 
     async def add(self, workflow: NewWorkflow, *, connection: Any | None = None) -> tuple[int, list[int | None]]:
@@ -80,6 +82,7 @@ class PostgresFlows:
                 self._sql["settle_workflow"], flow, list(fewer), list(fewer.values()), len(numbers) - len(added), *span
             )
             self._woken(joined, {member.job.queue for member in workflow.members})
+        self._counted(row.job for row in rows if row.id in added)
         return flow, [id if id in added else None for id in numbers]
 
     @asynccontextmanager

@@ -49,12 +49,12 @@ def arguments_of(job: ClaimedJob, spec: JobSpec, keys: Keys | None) -> dict[str,
 
 def success(job: ClaimedJob, spec: JobSpec, value: Any, keys: Keys | None) -> Done:
     """Return the end of an attempt that returned `value`; raise InvalidResult where it is kept, but not as declared."""
-    if job.options is PLAIN:
-        return Done(job.id, job.lease, plain=True)
-    if job.options.keep is None:
-        return Done(job.id, job.lease)
+    options = job.options
+    if options.keep is None:
+        plain = options is PLAIN or (options.workflow is None and options.unique_while != "unresolved")
+        return Done(job.id, job.lease, plain=plain)
     result = spec.returns.encode(value)
-    return Done(job.id, job.lease, needed(keys, job.job).seal(job.job, result) if job.options.encrypted else result)
+    return Done(job.id, job.lease, needed(keys, job.job).seal(job.job, result) if options.encrypted else result)
 
 
 def verdict(job: ClaimedJob, error: BaseException, backoff: Backoff, jitter: float, keys: Keys | None) -> Outcome:
