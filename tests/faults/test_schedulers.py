@@ -82,8 +82,8 @@ class Scene:
         return {name: sorted(times) for name, times in found.items()}
 
     def events(self, name: str) -> list[str]:
-        lines = (self.directory / f"{name}.log").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line)["event"] for line in lines]
+        whole, _, _ = (self.directory / f"{name}.log").read_text(encoding="utf-8").rpartition("\n")
+        return [json.loads(line)["event"] for line in whole.splitlines()]
 
 
 @pytest.fixture
