@@ -42,8 +42,10 @@ ENTRIES: dict[str, Entry] = {
     "saq (PostgreSQL): concurrency 10 (default)": Entry(
         "saq_postgres_queue", "postgres", "postgres", jobs=2_500, settings={"concurrency": 10}
     ),
-    "taskiq: Redis stream": Entry("taskiq_queue", "taskiq", "redis", settings={"stream": True}, quick=True),
-    "taskiq: Redis list": Entry("taskiq_queue", "taskiq", "redis", settings={"stream": False}, variant=True),
+    "taskiq: Redis stream": Entry("taskiq_queue", "taskiq", "redis", jobs=6_000, settings={"stream": True}, quick=True),
+    "taskiq: Redis list": Entry(
+        "taskiq_queue", "taskiq", "redis", jobs=6_000, settings={"stream": False}, variant=True
+    ),
     "huey: 1 thread (default)": Entry("huey_queue", "redis", "redis", settings={"threads": 1}),
     "huey: 8 threads": Entry("huey_queue", "redis", "redis", settings={"threads": 8}, variant=True),
     "saq (Redis): concurrency 10 (default)": Entry(
