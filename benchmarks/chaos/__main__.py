@@ -21,7 +21,7 @@ from roadworthy.telemetry import logging
 
 from ..report import OURS, Better, Report
 from .disturbances import Disturbances, patiently
-from .fleet import Fleet, fleet
+from .fleet import Fleet, fleet, orphans
 from .ledger import Judgement, crowded, judge
 from .service import database, service
 
@@ -101,7 +101,8 @@ async def run(plan: Plan, directory: Path) -> Result:
                 await _disturb(plan, disturbances)
                 await _finish(members)
                 await _stop(members)
-            judgement = await judge((member.log for member in members.members), disturbances.unclean_drains)
+            logs = (member.log for member in members.members)
+            judgement = await judge(logs, disturbances.unclean_drains, await orphans(postgres.dsn))
     return Result(
         plan,
         time.monotonic() - began,

@@ -103,6 +103,21 @@ class Fleet:
         }
 
 
+async def orphans(dsn: str, seconds: float = 5.0) -> int:
+    """Return how many job processes are left of a fleet that has ended, some seconds later."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while (left := sum(_is_child(process, dsn) for process in psutil.process_iter())) and loop.time() < until:
+        await asyncio.sleep(0.1)
+    return left
+
+
+def _is_child(process: psutil.Process, dsn: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "roadworthy.jobs.child" in process.cmdline() and process.environ().get("DATABASE_URL") == dsn
+    return False
+
+
 @asynccontextmanager
 async def fleet(dsn: str, directory: Path, *, workers: int, enqueuers: int, per_second: float) -> AsyncIterator[Fleet]:
     """Run a fleet within the block; at its end, no process is left."""

@@ -65,9 +65,12 @@ class Judgement:
         return not any(self.wrong.values())
 
 
-async def judge(logs: Iterable[Path], unclean_drains: int) -> Judgement:
+async def judge(logs: Iterable[Path], unclean_drains: int, orphans: int) -> Judgement:
     """Compare orders, effects and dead letters, once nothing runs any more."""
-    wrong = {"workers that did not end when told to": unclean_drains}
+    wrong = {
+        "workers that did not end when told to": unclean_drains,
+        "job processes that outlived their worker": orphans,
+    }
     wrong |= {name: int(await database.fetchval(sql)) for name, sql in _JUDGED.items()}
     counted = {name: int(await database.fetchval(sql)) for name, sql in _COUNTED.items()}
     return Judgement(wrong, counted | _told(logs))

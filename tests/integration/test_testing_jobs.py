@@ -101,6 +101,14 @@ async def test_inline_a_job_waits_for_the_outermost_commit_and_is_forgotten_with
         assert ran == ["inner", "outer"]
 
 
+async def test_inline_a_workflow_runs_in_its_order() -> None:
+    async with testing.running(service, jobs="inline"):
+        async with service.workflow("parcel") as parcel:
+            weighed = parcel.add(weigh, grams=7)
+            parcel.after(weighed).add(send, to="ada")
+        assert ran == ["7 g", "ada"]
+
+
 async def test_inline_a_failure_is_raised_where_it_was_enqueued() -> None:
     async with testing.running(service, jobs="inline"):
         with pytest.raises(testing.JobFailed, match="lighter than air") as raised:

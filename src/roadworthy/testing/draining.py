@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
@@ -12,6 +12,7 @@ from roadworthy.binding import Binding
 from roadworthy.database.queries import load_queries
 from roadworthy.duration import seconds
 from roadworthy.jobs.engine import Bury, ClaimedJob, Engine, NewJob, Outcome, Retry
+from roadworthy.jobs.flows import Flows, NewWorkflow
 from roadworthy.jobs.worker import Worker
 from roadworthy.service import Service
 
@@ -118,11 +119,18 @@ class _Inline:
 
     async def enqueue(self, jobs: Sequence[NewJob], *, connection: Any | None = None) -> list[int | None]:
         ids = await self.plain.enqueue(jobs, connection=connection)
+        await self.soon(connection)
+        return ids
+
+    @property
+    def flows(self) -> _InlineFlows:
+        return _InlineFlows(self.plain.flows, self.soon)
+
+    async def soon(self, connection: Any | None) -> None:
         if self._pool.current() is not None:
             self._pool.after_commit(self._run)
         elif connection is None or not connection.is_in_transaction():
             await self._run()
-        return ids
 
     async def _run(self) -> None:
         if self._running:
@@ -135,6 +143,22 @@ class _Inline:
             self._running = False
         if failures:
             raise JobFailed(failures[0])
+
+
+class _InlineFlows:
+    """Workflows that begin as they are added."""
+
+    def __init__(self, plain: Flows, soon: Callable[[Any | None], Awaitable[None]]) -> None:
+        self._plain = plain
+        self._soon = soon
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+    async def add(self, workflow: NewWorkflow, *, connection: Any | None = None) -> tuple[int, list[int | None]]:
+        added = await self._plain.add(workflow, connection=connection)
+        await self._soon(connection)
+        return added
 
 
 async def _drain(service: Service, engine: Engine, with_scheduled: bool, timeout: timedelta) -> list[JobFailure]:
