@@ -81,6 +81,12 @@ class Scene:
             found.setdefault(job.job, []).append(job.fire_time)
         return {name: sorted(times) for name, times in found.items()}
 
+    async def said(self, name: str, event: str) -> None:
+        async def so() -> bool:
+            return event in self.events(name)
+
+        await until(so, f"{event!r} of {name}")
+
     def events(self, name: str) -> list[str]:
         whole, _, _ = (self.directory / f"{name}.log").read_text(encoding="utf-8").rpartition("\n")
         return [json.loads(line)["event"] for line in whole.splitlines()]
@@ -165,11 +171,7 @@ async def test_a_table_that_stays_locked_costs_no_scheduler(scene: Scene) -> Non
     async with scene.scheduler("one") as process:
         async with scene.pool.acquire() as connection, connection.transaction():
             await connection.execute("LOCK TABLE roadworthy.jobs IN SHARE MODE")
-
-            async def refused() -> bool:
-                return "cannot fire schedules" in scene.events("one")
-
-            await until(refused, "the scheduler to lose patience")
+            await scene.said("one", "cannot fire schedules")
         await scene.fired("nightly", 1)
         assert process.returncode is None
     assert await scene.jobs() == {"nightly": tick}
@@ -190,16 +192,11 @@ async def between_the_row_and_the_job(scene: Scene, fault: signal.Signals) -> No
             await until(met, "one in its transaction, and the other behind it")
             struck = await scene.pool.fetchval(_WAITING, "relation")
             processes[struck].send_signal(fault)
-        await scene.fired("nightly", 1)
         survivor = next(name for name in processes if name != struck)
-        assert "schedule fired" in scene.events(survivor)
+        await scene.said(survivor, "schedule fired")
         if fault == signal.SIGSTOP:
             processes[struck].send_signal(signal.SIGCONT)
-
-            async def told() -> bool:
-                return "cannot fire schedules" in scene.events(struck)
-
-            await until(told, "the one that slept to notice")
+            await scene.said(struck, "cannot fire schedules")
             processes[struck].send_signal(signal.SIGTERM)
             async with asyncio.timeout(20):
                 assert await processes[struck].wait() == 0
