@@ -292,3 +292,15 @@ async def test_the_end_of_a_batch_costs_the_same_however_many_belong_to_it(conne
         assert rows(plan, "job_edges_pkey") == len(ids)
         touched.append(buffers(plan))
     assert touched[1] < touched[0] * 1.5, touched
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_looking_for_cancellations_reads_nothing_but_requests(connection: Any, scenario: Any) -> None:
+    await scenario(connection, 20_000)
+    ids, leases = await held(connection)
+    await connection.execute(SQL["request_cancellation"], ids[:3])
+    plan = await explain(connection, "find_cancellations", "w")
+    assert {index for _, index in on_jobs(plan)} == {"jobs_cancel_requested"}
+    assert rows(plan, "jobs_cancel_requested") == 3
+    plan = await explain(connection, "write_progress", ids[0], leases[0], "{}")
+    assert on_jobs(plan) == {("Index Scan", "jobs_pkey")}

@@ -7,6 +7,7 @@ import json
 import random
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
 
 from roadworthy.database.pool import Pool
 from roadworthy.jobs.dead_letters import EVERYTHING, carry_out
@@ -107,3 +108,22 @@ async def test_cancelling_while_jobs_end_leaves_nothing_behind(pool: Pool, dsn: 
     assert state.finished
     assert state.succeeded + state.cancelled == JOBS
     assert await pool.fetchval("SELECT count(*) FROM roadworthy.job_edges WHERE NOT met") == 0
+
+
+async def test_a_job_that_is_claimed_while_it_is_being_cancelled_is_asked_to_end(pool: Pool, dsn: str) -> None:
+    await create_job_tables(pool)
+    async with AsyncExitStack() as stack:
+        engine = PostgresEngine(pool, dsn)
+        stack.push_async_callback(engine.close)
+        (id,) = await engine.enqueue([NewJob("mail", "send", b"{}", 1)])
+        assert id is not None
+        original = engine.flows.drop
+
+        async def late(given: Any, **options: Any) -> Any:
+            # Between the two looks, a worker takes it.
+            await engine.claim("mail", limit=1, lease=LEASE, worker="w")
+            return await original(given, **options)
+
+        engine.flows.drop = late  # type: ignore[method-assign]
+        assert await engine.flows.cancel([id]) == (0, 1)
+        assert {found for found, _ in (await engine.flows.cancellations("w")).running} == {id}

@@ -138,11 +138,19 @@ class PostgresFlows:
 
     async def cancel(self, ids: Sequence[int]) -> tuple[int, int]:
         """Cancel jobs; see `Flows.cancel`."""
-        given = sorted(set(ids))
-        living = await self._session.fetchrow(self._sql["request_cancellation"], given)
-        asked: list[int] = living[0] or []
-        _, ended = await self.drop([(id, None) for id in given if id not in set(asked)], keep=True, dead=False)
-        return ended, len(asked)
+        left, asked, total = set(ids), 0, 0
+        # Twice, because a job may be claimed, or come back, between the look at what runs and that at what waits.
+        for _ in range(2):
+            row = await self._session.fetchrow(self._sql["request_cancellation"], sorted(left))
+            running = set(row[0] or ())
+            left -= running
+            ended, count = await self.drop([(id, None) for id in left], keep=True, dead=False)
+            left -= ended
+            asked += len(running)
+            total += count
+            if not left:
+                break
+        return total, asked
 
     async def drop(
         self, given: Sequence[tuple[int, int | None]], *, keep: bool, dead: bool = True
