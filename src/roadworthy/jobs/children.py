@@ -23,14 +23,16 @@ from roadworthy.telemetry import logging
 
 _TERMINATED_WITHIN = 2.0
 _LEAVES_WITHIN = 2.0
+_IDLE_AT_MOST = 60.0
 
 
 class ProcessRunner:
-    """Runs plain functions in child processes: one job at a time in each, as many as ever ran at once."""
+    """Runs plain functions in child processes: one job at a time in each. One that idles for a minute leaves."""
 
     def __init__(self) -> None:
         """Start no process yet."""
         self._idle: list[Child] = []
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self, spec: JobSpec, current: CurrentJob, arguments: dict[str, Any]) -> Any:
         """Run the function in a child; see `Runner.run`. Cancelled, it ends the child.
@@ -46,7 +48,7 @@ class ProcessRunner:
             finished = True
         finally:
             if finished:
-                self._idle.append(child)
+                self._keep(child)
             else:
                 await child.kill()
         if isinstance(answer, Returned):
@@ -58,11 +60,24 @@ class ProcessRunner:
     async def close(self) -> None:
         """Let the children leave; see `Runner.close`."""
         children, self._idle = self._idle, []
-        await asyncio.gather(*(child.leave() for child in children))
+        await asyncio.gather(*(child.leave() for child in children), *self._leaving)
+
+    def _keep(self, child: Child) -> None:
+        self._idle.append(child)
+        child.dismissal = asyncio.get_running_loop().call_later(_IDLE_AT_MOST, self._dismiss, child)
+
+    def _dismiss(self, child: Child) -> None:
+        if child in self._idle:
+            self._idle.remove(child)
+            leaving = asyncio.get_running_loop().create_task(child.leave())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def _take(self) -> Child:
+        # The latest first, so that the others get to leave.
         while self._idle:
             child = self._idle.pop()
+            child.stay()
             if child.alive:
                 return child
             await child.kill()
@@ -79,6 +94,7 @@ class Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self.dismissal: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(cls) -> Child:
@@ -110,6 +126,11 @@ class Child:
         """Whether it can take a call."""
         return self._process.returncode is None and not self._reader.at_eof()
 
+    def stay(self) -> None:
+        """Forget that it was to leave."""
+        if self.dismissal is not None:
+            self.dismissal.cancel()
+
     async def call(self, call: Call) -> Returned | Raised:
         """Have it run a function; raise JobProcessDied where it ends before it has answered."""
         self._send(call)
@@ -123,6 +144,7 @@ class Child:
 
     async def leave(self) -> None:
         """Have it end by itself, and kill it where it does not."""
+        self.stay()
         self._writer.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVES_WITHIN):

@@ -64,6 +64,16 @@ async def test_a_job_runs_in_a_child_with_its_arguments_and_its_identity(
     assert [(line["job"], line["job_id"], line["text"]) for line in lines] == [("note", 1, "é0"), ("note", 2, "é1")]
 
 
+async def test_an_idle_child_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roadworthy.jobs.children._IDLE_AT_MOST", 0.05)
+    async with working(JOBS["note"]) as stage:
+        for n in range(2):
+            await stage.enqueue("note", path=str(tmp_path / str(n)), text="once")
+            await stage.emptied()
+            await until(lambda: not children())
+    assert (tmp_path / "0").read_text().split()[0] != (tmp_path / "1").read_text().split()[0]
+
+
 async def test_an_exception_comes_back_with_its_own_class_and_traceback() -> None:
     async with working(JOBS["fails"]) as stage:
         await stage.enqueue("fails", attempts=1, message="by zero")
