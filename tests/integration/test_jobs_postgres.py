@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -219,3 +220,18 @@ async def test_what_comes_back_behind_a_dear_frontier_is_found_in_its_time(
         while not (again := await engine.claim("mail", limit=9, lease=LEASE, worker="w")):
             await asyncio.sleep(0.02)
     assert [job.id for job in again] == [job.id for job in first]
+
+
+async def test_a_slow_claim_from_the_beginning_is_not_added_to_one_that_found_jobs(
+    engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roadworthy.jobs.frontier._CHEAP", -1.0)
+    await engine.enqueue([JOB] * 3)
+    first = await engine.claim("mail", limit=2, lease=LEASE, worker="w")
+    await engine.claim("mail", limit=1, lease=LEASE, worker="w")
+    await engine.complete([Release(job.id, job.lease) for job in first])
+    (new,) = await engine.enqueue([JOB])
+    engine._frontiers["mail"]._whole_at = time.monotonic() + 60.0
+    assert [job.id for job in await engine.claim("mail", limit=9, lease=LEASE, worker="w")] == [new]
+    behind = await engine.claim("mail", limit=9, lease=LEASE, worker="w")
+    assert [job.id for job in behind] == [job.id for job in first], "nothing else is there"
