@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from roadworthy import Limit, Service, testing
 from roadworthy.database import driver, queries
 from roadworthy.database.pool import Pool
 from roadworthy.jobs.engine import ClaimedJob, Done, JobOptions, NewJob
@@ -232,3 +234,52 @@ async def test_slots_are_held_by_running_jobs_alone(engine: PostgresEngine, pool
     assert len(await claim(engine)) == 1
     with pytest.raises(Exception, match="jobs_hold_slots_while_running"):
         await pool.execute("UPDATE roadworthy.jobs SET state = 1")
+
+
+async def test_a_service_limits_and_pauses_its_jobs_by_its_handles() -> None:
+    service = Service("shop")
+    mail = service.queue("mail", limits=[Limit(at_once=3)])
+    there: Counter[str] = Counter()
+    ran: list[str] = []
+
+    @mail.job(limits=[Limit(at_once=1, per="{user}")])
+    async def send(user: str, n: int) -> None:
+        there[user] += 1
+        assert there[user] == 1
+        await asyncio.sleep(0.001)
+        ran.append(f"{user} {n}")
+        there[user] -= 1
+
+    @mail.job()
+    async def sweep() -> None:
+        ran.append("swept")
+
+    async with testing.running(service):
+        assert await send.pause(by="ann", reason="the provider is down")
+        assert not await send.pause()
+        await send.enqueue_many([{"user": f"user {n % 2}", "n": n} for n in range(10)])
+        await sweep.enqueue()
+        await testing.drain(service)
+        assert ran == ["swept"]
+        assert await send.resume()
+        await testing.drain(service)
+        assert [one for one in ran if one.startswith("user 1")] == [f"user 1 {n}" for n in range(1, 10, 2)]
+        assert len(ran) == 11
+        assert await mail.pause()
+        await sweep.enqueue()
+        assert await mail.resume()
+        assert not await mail.resume()
+        await testing.drain(service)
+    assert ran.count("swept") == 2
+
+
+async def test_keys_of_more_jobs_than_are_resumed_at_once_all_come_back(
+    engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roadworthy.jobs.postgres_limits._RESUMED_AT_ONCE", 3)
+    await engine.operations.pause("mail", "send")
+    await engine.enqueue([of_user(f"user {n}") for n in range(10)])
+    assert await claim(engine) == []
+    assert (await engine.counts())[0].blocked == 10
+    assert await engine.operations.resume("mail", "send")
+    assert (await engine.counts())[0].ready == 10

@@ -18,6 +18,7 @@ from roadworthy.jobs.enqueue import new_job
 from roadworthy.jobs.flows import UNFINISHED, no_result
 from roadworthy.jobs.limits import Limit
 from roadworthy.jobs.missed import Missed
+from roadworthy.jobs.operations import Operations
 from roadworthy.jobs.results import ResultType
 from roadworthy.jobs.sealing import needed
 from roadworthy.jobs.spec import JobSpec, QueueSpec, Upgrade
@@ -122,6 +123,21 @@ class Queue:
 
         return declare
 
+    async def pause(self, *, by: str = "", reason: str = "") -> bool:
+        """Have no more of its jobs begin, anywhere, until it is resumed; those that run finish.
+
+        `by` and `reason` are for people to read. Return False if it is paused already.
+        """
+        return await self._operations.pause(self.spec.name, by=by, reason=reason)
+
+    async def resume(self) -> bool:
+        """End its pause; return False if there was none."""
+        return await self._operations.resume(self.spec.name)
+
+    @property
+    def _operations(self) -> Operations:
+        return self._service.binding(f"queue {self.spec.name!r}").engine.operations
+
 
 @dataclass(frozen=True, slots=True)
 class EnqueueOptions:
@@ -188,6 +204,14 @@ class Job(Generic[P, R]):
     async def enqueue_many(self, arguments: Iterable[Mapping[str, Any]]) -> list[int | None]:
         """Add one job for each mapping of arguments, in one statement; return ids as `enqueue` does, in order."""
         return await self._add([self._new(self.spec.arguments.bind(**one)) for one in arguments])
+
+    async def pause(self, *, by: str = "", reason: str = "") -> bool:
+        """Have no more jobs of this kind begin, as `Queue.pause` does for all of a queue."""
+        return await self._binding.engine.operations.pause(self.spec.queue, self.spec.name, by=by, reason=reason)
+
+    async def resume(self) -> bool:
+        """End the pause of this kind; return False if there was none."""
+        return await self._binding.engine.operations.resume(self.spec.queue, self.spec.name)
 
     def _new(self, bound: dict[str, Any]) -> NewJob:
         options = self._options

@@ -28,7 +28,9 @@ def test_a_rate_spaces_jobs_evenly_and_never_too_close() -> None:
     assert per_hour(1) == Rate(1, timedelta(hours=1))
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(per_minute(5), 1), (per_minute(120), 2), (per_second(1000), 100), (per_second(20, burst=7), 7)])
+@pytest.mark.parametrize(
+    ("rate", "burst"), [(per_minute(5), 1), (per_minute(120), 2), (per_second(1000), 100), (per_second(20, burst=7), 7)]
+)
 def test_a_burst_is_a_tenth_of_a_second_unless_told(rate: Rate, burst: int) -> None:
     assert rate.at_once == burst
 
