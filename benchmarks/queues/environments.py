@@ -63,4 +63,4 @@ def _interpreter(name: str) -> str:
     for candidate in filter(None, found):
         if subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
             return candidate
-    raise NotAvailable(f"it needs Python {least[0]}.{least[1]} or newer, which is not on the PATH or in pyenv")
+    raise NotAvailable(f"since it needs Python {least[0]}.{least[1]} or newer, which is not on the PATH or in pyenv")
