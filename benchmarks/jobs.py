@@ -118,9 +118,9 @@ class Run:
                 self.leave_out(name, str(error))
                 continue
             except (RuntimeError, TimeoutError) as error:
-                # One that fails late must not take an hour's figures with it.
+                # It must not take the others' figures with it.
                 self.failed = True
-                self.leave_out(name, f"since it failed: {error or 'no answer in time'}")
+                self.leave_out(name, f"since it failed: {str(error) or 'no answer in time'}")
                 continue
             self._add(name, samples, _MEASURES, _WAITING if waiting else "")
             _say(f"{name}{_WAITING if waiting else ''}: {samples.get('processed', 0):,.0f} jobs/s")
