@@ -99,7 +99,8 @@ class Upkeep:
             began = self._clock()
             more = await persist(self.prune_once, "prune jobs")
             took = self._clock() - began
-            await asyncio.sleep(took * _IDLE_PER_BUSY if more else _PRUNED_EVERY)
+            # More than that would be needed only by who keeps jobs faster than they can be deleted.
+            await asyncio.sleep(took if more else _PRUNED_EVERY)
 
     async def prune_once(self) -> bool:
         """Remove a batch of everything that is due; return whether there may be more."""
