@@ -143,6 +143,28 @@ def test_counts_and_lists_are_tables(output: Output) -> None:
     assert len(output().splitlines()) == 3
 
 
+@pytest.mark.usefixtures("migrated")
+def test_schedules_are_told_with_their_next_fire_times(dsn: str, output: Output) -> None:
+    output()
+    assert main(["jobs", "schedules"]) == 0
+    assert len(output().splitlines()) == 1, "there is none"
+
+    async def act(_service: Service, binding: Binding) -> None:
+        now = await binding.engine.now()
+        await binding.engine.note_schedule("nightly", "0 3 * * * Europe/Berlin", now)
+        await binding.engine.note_schedule("elsewhere", "0 3 * * * Mars/Olympus", now)
+
+    on(dsn, act)
+    assert main(["jobs", "schedules"]) == 0
+    header, nightly, elsewhere = output().splitlines()
+    assert header.split() == ["NEXT", "FIRE", "SCHEDULE", "WHEN", "LAST", "FIRE", "SEEN"]
+    assert " 03:00:00+0" in nightly
+    assert "0 3 * * * Europe/Berlin" in nightly
+    assert elsewhere.startswith("unknown time zone")
+    assert main(["jobs", "schedules", "--json"]) == 0
+    assert [one["schedule"] for one in json.loads(output())["schedules"]] == ["nightly", "elsewhere"]
+
+
 def test_a_job_is_shown_with_its_failures(dead: list[int], output: Output) -> None:
     assert main(["jobs", "show", str(dead[0])]) == 0
     shown = output()
