@@ -71,7 +71,7 @@ _operations = st.lists(
 class FlowActor(Actor):
     """An actor whose jobs have more to them."""
 
-    flows = 0
+    flows: tuple[int, ...] = ()
 
     async def apply(self, name: str, detail: Any) -> Any:
         flows = self.backend.engine.flows
@@ -110,10 +110,10 @@ class FlowActor(Actor):
             after = sorted({index - step for step in back if index >= step})
             members.append(Member(self._job(job), after, when))
         try:
-            _, ids = await self.backend.engine.flows.add(NewWorkflow("flow", members, timedelta(seconds=50), on_taken))
+            flow, ids = await self.backend.engine.flows.add(NewWorkflow("flow", members, timedelta(seconds=50), on_taken))
         except UniqueKeyTaken:
             return "taken"
-        self.flows += 1
+        self.flows += (flow,)
         return self._note([member.job for member in members], ids)
 
     def _note(self, jobs: list[NewJob], ids: list[int | None]) -> list[bool]:
@@ -148,7 +148,7 @@ class FlowActor(Actor):
             (record.snoozes, record.cancel_requested_at is not None, record.result, record.workflow is not None)
             for record in await engine.operations.jobs(limit=1000)
         ]
-        states = [await engine.flows.workflow(id + 1) for id in range(self.flows)]
+        states = [await engine.flows.workflow(id) for id in self.flows]
         counted = [None if one is None else replace(one, id=0, added_at=None) for one in states]  # type: ignore[arg-type]
         return [*await super().state(), *more, *counted]  # type: ignore[list-item]
 

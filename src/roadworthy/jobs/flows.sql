@@ -261,9 +261,9 @@ WITH due AS MATERIALIZED (
     USING due
     WHERE NOT due.unfinished AND edge.predecessor BETWEEN due.first_job AND due.last_job AND edge.workflow = due.id
 ), gone AS (
-    DELETE FROM roadworthy.workflows WHERE id = ANY (ARRAY(SELECT id FROM due WHERE NOT unfinished))
+    DELETE FROM roadworthy.workflows WHERE id = ANY (ARRAY(SELECT id FROM due WHERE NOT unfinished)) RETURNING id
 )
-SELECT count(*) FROM due
+SELECT count(*) FROM gone
 
 -- name: list_old_dead_jobs
 SELECT array_agg(id)

@@ -60,7 +60,7 @@ class MemoryEngine:
         ids: list[int | None] = []
         for new in jobs:
             id = next(self._store.ids)
-            ids.append(id if self._store.add(new, id) else None)
+            ids.append(id if self._store.add(new, id, self._store.clock()) else None)
         self._store.wake(job.queue for job in jobs)
         return ids
 

@@ -63,7 +63,7 @@ class MemoryFlows:
         ids = [next(self._store.ids) for _ in workflow.members]
         for index in sorted(range(len(ids)), key=lambda index: _insertion_order(workflow.members[index].job, index)):
             job = workflow.members[index].job
-            if self._store.add(self._in_flow(job, flow), ids[index]):
+            if self._store.add(self._in_flow(job, flow), ids[index], now):
                 continue
             if workflow.on_taken == "refuse":
                 for id in ids:
@@ -247,10 +247,13 @@ class MemoryFlows:
         for id in finished:
             del self.finished[id]
         living = {kept.new.options.workflow for kept in self._store.kept.values()}
-        flows = [id for id, flow in self._workflows.items() if flow.keep_until < now and id not in living][:limit]
-        for id in flows:
+        due = [id for id, flow in self._workflows.items() if flow.keep_until < now][:limit]
+        over = [id for id in due if id not in living]
+        for id in due:
+            self._workflows[id].keep_until = now + timedelta(days=1)
+        for id in over:
             del self._workflows[id]
-        return max(len(finished), len(flows), self._store.forget_keys(limit))
+        return max(len(finished), len(over), self._store.forget_keys(limit))
 
     async def prune_dead(self, queue: str, older_than: timedelta, *, limit: int = 1000) -> int:
         """Discard what has been dead for long; see `Flows.prune_dead`."""

@@ -57,9 +57,8 @@ class Store:
         self.pauses: dict[tuple[str, str | None], Pause] = {}
         self._keys: dict[tuple[str, str], tuple[int, datetime | None]] = {}
 
-    def add(self, new: NewJob, id: int) -> bool:
+    def add(self, new: NewJob, id: int, now: datetime) -> bool:
         """Add a job unless another has its unique key; say whether it was added."""
-        now = self.clock()
         key = None if new.unique_key is None else (new.job, new.unique_key)
         options = new.options
         outlasts = options.unique_for is not None or options.unique_while == "unresolved"
