@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -52,14 +53,14 @@ class MemoryFlows:
         """`store` is the engine's."""
         self._store = store
         self._workflows: dict[int, _Flow] = {}
+        self._numbers = itertools.count(1)
         self._edges: dict[int, list[_Edge]] = {}
         self.finished: dict[int, Finished] = {}
 
     async def add(self, workflow: NewWorkflow, *, connection: Any | None = None) -> tuple[int, list[int | None]]:
         """Add a workflow; see `Flows.add`."""
         now = self._store.clock()
-        flow = len(self._workflows) + 1
-        added: list[int | None] = []
+        flow = next(self._numbers)
         ids = [next(self._store.ids) for _ in workflow.members]
         for index in sorted(range(len(ids)), key=lambda index: _insertion_order(workflow.members[index].job, index)):
             job = workflow.members[index].job
@@ -73,7 +74,7 @@ class MemoryFlows:
                     f"workflow {workflow.name!r} has a job {job.job!r} whose unique key {job.unique_key} another job "
                     'has; add it when that one has ended, or declare the workflow with on_taken="skip"'
                 )
-        added = [id if id in self._store.kept else None for id in ids]
+        added: list[int | None] = [id if id in self._store.kept else None for id in ids]
         for index, member in enumerate(workflow.members):
             before = [ids[earlier] for earlier in member.after if added[earlier] is not None]
             if added[index] is not None and before:
