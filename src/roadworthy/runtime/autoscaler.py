@@ -15,8 +15,8 @@ from datetime import timedelta
 
 from roadworthy.errors import DatabaseUnavailable
 from roadworthy.jobs.engine import Engine
-from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.metrics import JOB_DURATION, QUEUE_DESIRED_WORKERS
+from roadworthy.jobs.operations import QueueCounts
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime.supervisor import Process, ProcessPlan, Supervisor
 from roadworthy.runtime.usage import CpuMeter, Use, use_of
