@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 from people import add_user, confide, observe
 
@@ -149,6 +150,29 @@ async def test_a_failure_is_raised_noted_counted_and_retried_later(running: Serv
     await refresh_latest_metrics()
     assert (await latest.freshness(database)).failure is None
     assert testing.metric(running, "latest_metrics_lag_seconds") == 0
+
+
+async def test_a_refresh_that_is_killed_loses_no_change(running: Service) -> None:
+    user = await add_user("ada")
+    await observe(user, "weight", "manual", 70.0, NOW)
+    async with database.acquire() as blocking, blocking.transaction():
+        await blocking.execute("LOCK TABLE observations IN ACCESS EXCLUSIVE MODE")
+        refreshing = asyncio.create_task(latest.refresh(database, force=True))
+        async with asyncio.timeout(20):
+            while not await database.fetchval(KILL):
+                await asyncio.sleep(0.02)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            await refreshing
+    found = await latest.freshness(database)
+    assert (found.failures, found.changed_at is not None) == (1, True)
+    assert await latest.refresh(database, force=True) == "refreshed"
+    assert await database.fetchval("SELECT count(*) FROM internal.latest_unified_metrics") == 1
+
+
+KILL = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ~ 'REFRESH'
+"""
 
 
 def state(*, took: float = 0, changed: float | None = 100, refreshed: float = 60, failures: int = 0) -> Freshness:
