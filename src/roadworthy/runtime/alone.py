@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from roadworthy.binding import Binding
-from roadworthy.database import migration
+from roadworthy.database import driver, migration
 from roadworthy.errors import MigrationError, TargetError
 from roadworthy.health.policy import HealthState
 from roadworthy.jobs.sealing import keys_of
@@ -137,7 +137,7 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
 
 
 async def _require_migrated(binding: Binding, spec: ServiceSpec) -> None:
-    async with binding.pool.acquire() as connection:
+    async with driver.reaching(), binding.pool.acquire() as connection:
         missing = await migration.pending(connection, migrations(spec))
     if missing:
         raise MigrationError(
