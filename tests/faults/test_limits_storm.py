@@ -87,7 +87,7 @@ class Storm:
         )
 
     async def claim(self) -> None:
-        lease = self.random.choice([5 * _MOMENT, timedelta(seconds=5)])
+        lease = self.random.choice([5 * _MOMENT, timedelta(seconds=5), timedelta(seconds=5)])
         limit = self.random.randint(1, 6)
         self.held += await self.engine.claim("q", limit=limit, lease=lease, worker="w", limits=_RULES)
 
@@ -145,7 +145,7 @@ async def test_counters_agree_with_what_runs_whatever_happens_at_once(dsn: str, 
             group.create_task(storm.rage(150))
     watching.cancel()
     assert wrong == []
-    assert sum(storm.ended for storm in storms) > 50
+    assert sum(storm.ended for storm in storms) > 20
 
     engine = storms[0].engine
     for pause in await engine.operations.pauses():
