@@ -7,10 +7,11 @@ default, or what the queue declares.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from roadworthy.errors import DatabaseUnavailable
@@ -94,6 +95,9 @@ class Autoscaler:
                 # Making due jobs ready is the workers' part, and there may be none.
                 await self._engine.promote()
             counts = {found.queue: found for found in await self._engine.counts()}
+            for pause in await self._engine.operations.pauses():
+                if pause.job is None and pause.queue in counts:
+                    counts[pause.queue] = replace(counts[pause.queue], ready=0)
         except DatabaseUnavailable as error:
             if self._blind is None:
                 _log.warning("cannot see the queues; the number of workers stays", reason=str(error))
@@ -105,7 +109,8 @@ class Autoscaler:
     def _load(self, queue: QueueSpec, counts: Mapping[str, QueueCounts] | None, mean: timedelta | None) -> Load | str:
         """Return what there is to do. Jobs that wait for a limit, a pause or other jobs need no worker yet.
 
-        But limits are looked after by workers, so that blocked jobs keep one.
+        But limits are looked after by workers, so that blocked jobs keep one. More than the limit of the whole queue
+        keeps busy are never wanted.
         """
         if counts is None:
             return self._blind or ""
@@ -118,10 +123,15 @@ class Autoscaler:
             target_latency=queue.target_latency,
             slots=queue.concurrency,
         )
+        depth = waiting + running
+        for limit in queue.limits:
+            if limit.at_once is not None and limit.per is None:
+                desired = min(desired, math.ceil(limit.at_once / queue.concurrency))
+                depth = min(depth, limit.at_once)
         if found and found.blocked:
             desired = max(desired, 1)
         self._desired.labels(queue.name).set(desired)
-        return Load(desired, waiting + running)
+        return Load(desired, depth)
 
     async def _measured(self) -> Mapping[str, Measured] | None:
         """Return what each worker uses, by the name of its process, where a queue goes by that."""

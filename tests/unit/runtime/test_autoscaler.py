@@ -7,8 +7,8 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,8 +16,9 @@ import pytest
 
 from roadworthy import seconds
 from roadworthy.errors import DatabaseUnavailable
+from roadworthy.jobs.limits import Limit
 from roadworthy.jobs.metrics import CATALOGUE, JOB_DURATION
-from roadworthy.jobs.operations import QueueCounts
+from roadworthy.jobs.operations import Pause, QueueCounts
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.runtime.autoscaler import SYNC, Autoscaler, durations, worker_plan
 from roadworthy.runtime.supervisor import Archive, ProcessPlan
@@ -48,6 +49,14 @@ class Queues:
     away: bool = False
     broken: bool = False
     promoted: int = 0
+    paused: list[Pause] = field(default_factory=list)
+
+    @property
+    def operations(self) -> Queues:
+        return self
+
+    async def pauses(self) -> list[Pause]:
+        return self.paused
 
     async def counts(self) -> list[QueueCounts]:
         if self.away:
@@ -267,6 +276,25 @@ async def test_jobs_that_wait_for_a_limit_or_for_others_need_no_worker() -> None
     assert await none.sync(20) == 1
     none.queues.blocked = 0
     assert await none.sync() == 0
+
+
+async def test_a_paused_queue_needs_no_more_workers() -> None:
+    stage = Stage(LARGE, mail=Scaling(depth=1))
+    stage.queues.ready = 10_000
+    stage.queues.paused = [
+        Pause("mail", None, datetime.now(UTC), "", ""),
+        Pause("other", None, datetime.now(UTC), "", ""),
+    ]
+    assert await stage.sync(20) == 2
+    stage.queues.paused = [Pause("mail", "send", datetime.now(UTC), "", "")]
+    assert await stage.sync(20) == 20
+
+
+async def test_no_more_workers_than_the_limit_of_the_queue_keeps_busy() -> None:
+    queue = replace(LARGE, concurrency=2, limits=(Limit(at_once=9), Limit(at_once=1, per="{user}")))
+    stage = Stage(queue)
+    stage.queues.ready = 10_000
+    assert await stage.sync(20) == 5
 
 
 BY_USE = Scaling(cpu=50, memory=80, requests=Resources(cpu=1, memory=1000))
