@@ -59,12 +59,12 @@ class Disturbances:
         }
 
     async def go_on(self, over: asyncio.Event, mean_pause: float) -> None:
-        """Disturb until `over`: each kind once in a drawn order, then by weight."""
+        """Disturb until `over`: each kind once in a drawn order, however long that takes, then by weight."""
         kinds = self.all()
         first = list(kinds)
         self.random.shuffle(first)
         async with asyncio.TaskGroup() as group:
-            while not over.is_set():
+            while first or not over.is_set():
                 name = first.pop() if first else self._draw(kinds)
                 if name == "worker paused past its lease":
                     group.create_task(kinds[name][1]())

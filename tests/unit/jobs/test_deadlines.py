@@ -84,10 +84,10 @@ async def test_an_attempt_that_ends_in_time_is_not_cut() -> None:
     async def quick() -> None:
         await asyncio.sleep(0)
 
-    async with working(spec_of(quick, timeout=timedelta(milliseconds=200))) as stage:
+    async with working(spec_of(quick, timeout=timedelta(milliseconds=500))) as stage:
         await stage.enqueue("quick")
         await stage.emptied()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
     assert stage.count("quick", "succeeded") == 1
 
 

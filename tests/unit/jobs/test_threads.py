@@ -120,21 +120,28 @@ async def test_one_that_was_cut_cannot_begin_to_await_again() -> None:
         while not begun.is_set():
             await asyncio.sleep(0.005)
         await stage.ended()
-    assert refused.is_set()
+        assert await asyncio.to_thread(refused.wait, 10)
     assert await stage.states() == ["ready"]
 
 
-async def test_one_that_finishes_after_it_was_cut_has_succeeded() -> None:
-    begun = threading.Event()
+async def test_one_that_finishes_after_it_was_cut_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roadworthy.jobs.worker._SHORTEST_TAIL", 30.0)
+    gate = threading.Event()
 
     def slow() -> None:
-        begun.set()
-        time.sleep(0.3)
+        gate.wait(30)
 
     async with working(spec_of(slow), grace=0.01) as stage:
         await stage.enqueue("slow")
-        while not begun.is_set():
-            await asyncio.sleep(0.005)
+        await stage.came_to("running")
+        (held,) = stage.worker._held.values()
+        stage.stop.set()
+
+        async def cut() -> bool:
+            return held.cut == "drain"
+
+        await stage.until(cut)
+        gate.set()
         await stage.ended()
     assert await stage.states() == []
     assert stage.count("slow", "succeeded") == 1
