@@ -15,7 +15,7 @@ from typing import Any
 
 from .subject import Subject
 
-_TICK = 0.01
+_TICK = 0.002
 
 
 async def produce(subject: Subject) -> None:
