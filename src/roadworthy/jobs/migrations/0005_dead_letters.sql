@@ -73,21 +73,28 @@ CREATE FUNCTION roadworthy.dead_ids(filter jsonb) RETURNS bigint[] LANGUAGE sql 
     SELECT CASE WHEN filter ? 'ids' THEN ARRAY(SELECT jsonb_array_elements_text(filter -> 'ids')::bigint) END
 $$;
 
--- Settle a set: how many it has, and the marks by which it is found again. One statement, so one snapshot.
+-- Settle a set: how many it has, and the marks by which it is found again. One statement, so one snapshot. Planned with
+-- the filter at hand, nothing is left of dead_matches but the conditions that it has.
 CREATE FUNCTION roadworthy.choose_dead(
     filter jsonb, OUT matched bigint, OUT chosen_at timestamptz, OUT snapshot pg_snapshot,
     OUT last_died_at timestamptz, OUT last_id bigint
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET enable_sort = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     named bigint[] := roadworthy.dead_ids(filter);
 BEGIN
     chosen_at := clock_timestamp();
-    IF named IS NOT NULL THEN
-        WITH chosen AS MATERIALIZED (
+    IF named IS NULL AND NOT filter ? 'at_most' THEN
+        -- The snapshot is bound enough.
+        SELECT count(*), pg_current_snapshot(), timestamptz 'infinity', 9223372036854775807
+        INTO matched, snapshot, last_died_at, last_id
+        FROM roadworthy.dead_jobs AS dead
+        WHERE roadworthy.dead_matches(dead, filter, choose_dead.chosen_at);
+    ELSIF named IS NOT NULL THEN
+        WITH found AS MATERIALIZED (
             SELECT dead.died_at, dead.id FROM roadworthy.dead_jobs AS dead
             WHERE dead.id = ANY (named) AND roadworthy.dead_matches(dead, filter, choose_dead.chosen_at)
-            ORDER BY dead.died_at, dead.id
-            LIMIT (filter ->> 'at_most')::bigint
+        ), chosen AS MATERIALIZED (
+            SELECT died_at, id FROM found ORDER BY died_at, id LIMIT (filter ->> 'at_most')::bigint
         ), latest AS (
             SELECT died_at, id FROM chosen ORDER BY died_at DESC, id DESC LIMIT 1
         )
@@ -109,14 +116,18 @@ END
 $$;
 
 -- Do the next batch of an operation that was begun; it is finished once finished_at is there. Two at once take turns.
+--
+-- Plans are pinned: whatever the statistics say of a table that was just filled, it goes along the order of deaths.
 CREATE FUNCTION roadworthy.continue_dead(operation bigint, batch integer DEFAULT 500)
 RETURNS roadworthy.job_audit LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     begun roadworthy.job_audit;
     named bigint[];
     chosen bigint[];
     touched bigint := 0;
+    woken text[];
     starts timestamptz := clock_timestamp();
 BEGIN
     SELECT * INTO STRICT begun FROM roadworthy.job_audit AS audit WHERE audit.id = operation FOR UPDATE;
@@ -125,17 +136,17 @@ BEGIN
     END IF;
     named := roadworthy.dead_ids(begun.filter);
     IF named IS NOT NULL THEN
-        chosen := ARRAY(
-            SELECT dead.id FROM roadworthy.dead_jobs AS dead
+        WITH found AS MATERIALIZED (
+            SELECT dead.died_at, dead.id FROM roadworthy.dead_jobs AS dead
             WHERE dead.id = ANY (named)
                 AND (dead.died_at, dead.id) > (begun.done_died_at, begun.done_id)
                 AND (dead.died_at, dead.id) <= (begun.last_died_at, begun.last_id)
                 AND pg_visible_in_snapshot(dead.buried_in, begun.snapshot)
                 AND roadworthy.dead_matches(dead, begun.filter, begun.chosen_at)
-            ORDER BY dead.died_at, dead.id
-            LIMIT batch
             FOR UPDATE
-        );
+        )
+        SELECT coalesce(array_agg(one.id ORDER BY one.died_at, one.id), '{}') INTO chosen
+        FROM (SELECT found.* FROM found ORDER BY found.died_at, found.id LIMIT batch) AS one;
     ELSE
         chosen := ARRAY(
             SELECT dead.id FROM roadworthy.dead_jobs AS dead
@@ -169,10 +180,9 @@ BEGIN
             RETURNING id, queue
         ), gone AS (
             DELETE FROM roadworthy.dead_jobs WHERE id = ANY (ARRAY(SELECT id FROM revived))
-        ), told AS (
-            SELECT pg_notify('roadworthy_jobs', queue) FROM (SELECT DISTINCT queue FROM revived) AS woken
         )
-        SELECT count(*) INTO touched FROM revived LEFT JOIN (SELECT count(*) FROM told) AS hints ON true;
+        SELECT count(*), array_agg(DISTINCT queue) INTO touched, woken FROM revived;
+        PERFORM pg_notify('roadworthy_jobs', hint) FROM unnest(woken) AS hint;
         begun.conflicts := begun.conflicts + cardinality(chosen) - touched;
     ELSE
         SELECT coalesce(cardinality(dropped.ended), 0) INTO touched
@@ -193,16 +203,23 @@ BEGIN
 END
 $$;
 
--- Begin an operation on a set that was settled, and return its id.
+-- Begin an operation on a set that was settled, and return its id. Statistics gathered while there were no dead jobs would
+-- have each batch read all that died since.
 CREATE FUNCTION roadworthy.begin_dead(
     action text, filter jsonb, asked bigint, chosen_at timestamptz, snapshot pg_snapshot, last_died_at timestamptz,
-    last_id bigint, who text, reason text DEFAULT NULL, per_second float8 DEFAULT NULL
-) RETURNS bigint LANGUAGE sql AS $$
-    INSERT INTO roadworthy.job_audit
+    last_id bigint, who text, reason text DEFAULT NULL, per_second float8 DEFAULT NULL, OUT operation bigint
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    IF asked > 1000 THEN
+        ANALYZE roadworthy.dead_jobs;
+    END IF;
+    INSERT INTO roadworthy.job_audit AS audit
         (action, filter, asked, chosen_at, snapshot, last_died_at, last_id, who, reason, per_second)
     VALUES (action, filter, asked, chosen_at, snapshot, last_died_at, last_id,
         coalesce(who, session_user || '@' || coalesce(host(inet_client_addr()), 'local')), reason, per_second)
-    RETURNING id
+    RETURNING audit.id INTO operation;
+END
 $$;
 
 -- The whole of an operation in one transaction; `expected` refuses it where the count is another.
