@@ -110,7 +110,9 @@ class FlowActor(Actor):
             after = sorted({index - step for step in back if index >= step})
             members.append(Member(self._job(job), after, when))
         try:
-            flow, ids = await self.backend.engine.flows.add(NewWorkflow("flow", members, timedelta(seconds=50), on_taken))
+            flow, ids = await self.backend.engine.flows.add(
+                NewWorkflow("flow", members, timedelta(seconds=50), on_taken)
+            )
         except UniqueKeyTaken:
             return "taken"
         self.flows += (flow,)

@@ -228,9 +228,7 @@ class PostgresEngine:
             for id, fence, job, arguments, attempt, attempts, context, waited, _, _, options in rows
         ]
 
-    async def _claim(
-        self, frontier: Frontier, wanted: Claim, limits: Sequence[LimitRule]
-    ) -> list[driver.Record]:
+    async def _claim(self, frontier: Frontier, wanted: Claim, limits: Sequence[LimitRule]) -> list[driver.Record]:
         if (spans := frontier.spans(time.monotonic())) is not None:
             rows = await self._claimed(wanted, limits, spans)
             frontier.claimed(sorted(map(_in_order, rows)))

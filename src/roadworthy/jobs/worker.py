@@ -74,8 +74,8 @@ class Worker:
         abandon: Callable[[], object] | None = None,
         keys: Keys | None = None,
     ) -> None:
-        """`name` tells people which process held a job; `series` is its label in metrics, where `name` is never the same
-        twice. `poll` is the longest an idle queue goes unlooked at.
+        """`name` tells people which process held a job; `series` is its label in metrics, where `name` is never the
+        same twice. `poll` is the longest an idle queue goes unlooked at.
 
         `abandon` ends the process, from a thread, when the event loop has been blocked for longer than any lease lasts.
         `keys` are those of encrypted jobs. `clock` counts seconds monotonically, `wall_clock` is Unix time (for one
