@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from roadworthy import GiveUp, Service, Snooze, current_job
+from roadworthy import GiveUp, Service, Snooze, current_job, hours
 from roadworthy.telemetry.logging import get_logger
 
 service = Service("computing")
@@ -30,6 +31,17 @@ def note(path: str, text: str, at: datetime | None = None) -> dict[str, object]:
 @work.job(process=True)
 def fails(message: str) -> None:
     raise ZeroDivisionError(message)
+
+
+@dataclass(frozen=True)
+class Size:
+    letters: int
+    at: datetime
+
+
+@work.job(process=True, keep=hours(1))
+def sizes(text: str) -> Size:
+    return Size(len(text), datetime(2030, 1, 1, tzinfo=UTC))
 
 
 @work.job(process=True)
