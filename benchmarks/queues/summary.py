@@ -5,27 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..report import Row
-from .registry import OURS, is_peer
+from .registry import ENTRIES, OURS, is_peer
 
 _LIMIT = "limit: bare SQL, batch 100"
 
 
 def beside_the_best(rows: Sequence[Row]) -> list[str]:
-    """Return a line per measure: our value, the best peer's, and the best of the peers on PostgreSQL's ratio."""
+    """Return a line per measure: our value beside the best peer's, and beside the best that is as durable."""
     lines = []
     for measure in dict.fromkeys(row.measure for row in rows):
         ours = [row for row in rows if row.measure == measure and row.subject == OURS]
         peers = [row for row in rows if row.measure == measure and is_peer(row.subject) and row.value > 0]
         if not ours or not peers or ours[0].value <= 0:
             continue
-        more = ours[0].better == "more"
-        best = (max if more else min)(peers, key=lambda row: row.value)
-        ratio = ours[0].value / best.value if more else best.value / ours[0].value
-        lines.append(
-            f"{measure}: {ours[0].value:,.4g} {ours[0].unit}, {ratio:.2f} times as good as the best peer, "
-            f"{best.subject} ({best.value:,.4g})"
-        )
+        best = _best(peers)
+        line = f"{measure}: {ours[0].value:,.4g} {ours[0].unit}, {_beside(ours[0], best)} the best peer, {_told(best)}"
+        durable = [row for row in peers if ENTRIES[row.subject].server == "postgres"]
+        if durable and best not in durable:
+            line += f"; {_beside(ours[0], _best(durable))} the best on PostgreSQL, {_told(_best(durable))}"
+        lines.append(line)
     return lines
+
+
+def _best(rows: Sequence[Row]) -> Row:
+    return (max if rows[0].better == "more" else min)(rows, key=lambda row: row.value)
+
+
+def _beside(ours: Row, other: Row) -> str:
+    ratio = ours.value / other.value if ours.better == "more" else other.value / ours.value
+    return f"{ratio:.2f} times as good as"
+
+
+def _told(row: Row) -> str:
+    return f"{row.subject} ({row.value:,.4g})"
 
 
 def where_it_goes(rows: Sequence[Row]) -> list[str]:

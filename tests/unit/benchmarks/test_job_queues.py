@@ -27,8 +27,8 @@ def report() -> Report:
     found = Report("jobs")
     for subject, rate, wait in (
         ("roadworthy", 30_000, 2.0),
-        ("slow: 1", 500, 8.0),
-        ("fast: 1", 20_000, 1.0),
+        ("awa: 500 workers", 500, 8.0),
+        ("huey: 1 thread (default)", 20_000, 1.0),
         ("limit: bare SQL, batch 100", 90_000, 0.5),
     ):
         found.add("processed", subject, rate, unit="jobs/s", better="more")
@@ -39,8 +39,10 @@ def report() -> Report:
 
 def test_we_are_beside_the_best_peer_which_no_limit_is() -> None:
     processed, pickup, _ = summary.beside_the_best(report().rows())
-    assert "1.50 times as good as the best peer, fast: 1" in processed
-    assert "0.50 times as good as the best peer, fast: 1" in pickup
+    assert "1.50 times as good as the best peer, huey: 1 thread (default) (2e+04)" in processed
+    assert "60.00 times as good as the best on PostgreSQL, awa: 500 workers (500)" in processed
+    assert "0.50 times as good as the best peer, huey" in pickup
+    assert "4.00 times as good as the best on PostgreSQL" in pickup
 
 
 def test_where_the_time_goes_is_said_of_us_and_the_limit_once_all_of_it_is_known() -> None:
