@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -170,6 +171,21 @@ async def test_an_operation_that_was_given_up_is_not_gone_on_with(backend: Backe
     assert await letters.unfinished("retry", DeadFilter()) is None
     entry = await letters.proceed(state.id)
     assert (entry.asked, entry.changed) == (4, 1)
+
+
+async def test_two_who_carry_out_one_operation_take_turns(backend: Backend) -> None:
+    await died(backend, [new_job(n) for n in range(9)])
+    state = await begin(backend, DeadFilter())
+
+    async def work() -> int:
+        turns = 0
+        while (await backend.engine.dead_letters.proceed(state.id, limit=2)).finished_at is None:
+            turns += 1
+        return turns
+
+    assert sum(await asyncio.gather(work(), work())) == 4
+    assert (await backend.engine.dead_letters.proceed(state.id)).changed == 9
+    assert len(await backend.engine.operations.jobs(state="ready")) == 9
 
 
 async def test_at_most_takes_those_that_died_first(backend: Backend) -> None:

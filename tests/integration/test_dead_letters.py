@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from roadworthy import DeadFilter, InvalidFilter, NotRunning, Service
 from roadworthy.database.pool import Pool
-from roadworthy.jobs.dead_letters import DeadFilter
 from roadworthy.jobs.postgres import PostgresEngine
+from roadworthy.runtime.lifecycle import opened
 from schema import create_job_tables
 
 _BURY = """
@@ -89,3 +90,22 @@ async def test_a_batch_reads_what_it_touches_whatever_the_statistics_say(engine:
         read = await connection.fetchval(_READ) - before
     assert state.changed == 100
     assert 100 <= read < 2000
+
+
+async def test_a_service_looks_after_its_own(engine: PostgresEngine, pool: Pool, dsn: str) -> None:
+    service = Service("shop")
+    service.database()
+    await pool.execute(_BURY, 10)
+    with pytest.raises(NotRunning):
+        await service.dead_letters.groups()
+    async with opened(service.spec, dsn) as binding, service.bind(binding):
+        letters = service.dead_letters
+        refused = DeadFilter(error_class="Refused")
+        assert [group.count for group in await letters.groups()] == [5, 5]
+        assert [job.id for job in await letters.jobs(refused, limit=2)] == [10, 8]
+        assert await letters.count(refused) == 5
+        with pytest.raises(InvalidFilter):
+            await letters.retry(refused, who="ann", expected=4)
+        assert (await letters.retry(refused, who="ann", expected=5)).changed == 5
+        assert (await letters.discard(DeadFilter(at_most=2), who="ann", reason="old")).changed == 2
+        assert await letters.count() == 3
