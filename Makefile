@@ -31,7 +31,7 @@ check: .venv ## Lint, types, layering, and the services' own declarations
 bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
 	@echo "Installing the peers"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement benchmarks/constraints.txt
-	@for area in jobs http crawl search; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
+	@for area in jobs http crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
 
 format: .venv ## Format the code
 	$(BIN)/ruff check --fix .

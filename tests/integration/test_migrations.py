@@ -75,6 +75,15 @@ async def test_what_is_pending_is_applied_in_order_and_once(dsn: str, two: Files
     assert await migration.apply(dsn, [two.load()]) == ()
 
 
+async def test_a_server_that_is_too_old_is_refused_before_anything_is_applied(
+    dsn: str, two: Files, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration, "OLDEST_SERVER", 99)
+    with pytest.raises(MigrationError, match=r"the database runs PostgreSQL 18\.\d+; Roadworthy needs 99 or newer"):
+        await migration.apply(dsn, [two.load()])
+    assert await tables(connection) == set()
+
+
 async def test_the_librarys_own_set_and_an_empty_one(dsn: str, files: Files, connection: Connection) -> None:
     own = migration.load("roadworthy.jobs", "roadworthy.jobs")
     assert await migration.apply(dsn, [own, files.load()]) == own

@@ -60,6 +60,9 @@ class Planned:
     applied_at: datetime | None = None
 
 
+OLDEST_SERVER = 18
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What `apply` is doing: waiting for another migrator, applying a file, trying it again, or done with it."""
@@ -136,6 +139,7 @@ async def apply(
     connection = await driver.connect(dsn, application_name="roadworthy migrate", command_timeout=None)
     run = _Run(connection, on_progress, lock_wait, lock_timeout, attempts)
     try:
+        _check_version(connection)
         if all(planned.state == "applied" for planned in await plan(connection, chosen)):
             return ()
         await run.lock()
@@ -143,6 +147,15 @@ async def apply(
     finally:
         # Closing the session also gives the advisory lock back, whatever state the session is in.
         await driver.close(connection)
+
+
+def _check_version(connection: Connection) -> None:
+    version = connection.get_server_version()
+    if version.major < OLDEST_SERVER:
+        raise MigrationError(
+            f"the database runs PostgreSQL {version.major}.{version.minor}; Roadworthy needs {OLDEST_SERVER} or newer, "
+            "since its statements return old values. Upgrade the server, or unset DATABASE_URL to use the embedded one"
+        )
 
 
 class _Run:

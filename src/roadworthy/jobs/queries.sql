@@ -271,17 +271,12 @@ SELECT greatest(since, (SELECT max(fire_time) FROM roadworthy.job_fires WHERE sc
 
 -- name: record_fire
 -- Times only grow, so that a scheduler which slept cannot fire one whose row was forgotten meanwhile. One that stops
--- before the commit would have the others wait for its row, so its transaction has a few seconds. (Before version 17,
--- PostgreSQL can bound only the idling between two statements, which is not all of the waiting for a client.)
+-- before the commit would have the others wait for its row, so its transaction has a few seconds.
 INSERT INTO roadworthy.job_fires (schedule, fire_time)
 SELECT $1, $2
 WHERE NOT EXISTS (SELECT FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time > $2)
 ON CONFLICT DO NOTHING
-RETURNING CASE
-    WHEN current_setting('server_version_num')::int < 170000
-        THEN set_config('idle_in_transaction_session_timeout', '5s', true)
-    ELSE set_config('transaction_timeout', '5s', true)
-END
+RETURNING set_config('transaction_timeout', '5s', true)
 
 -- name: forget_fires
 DELETE FROM roadworthy.job_fires WHERE schedule = $1 AND fire_time < $2
