@@ -65,9 +65,9 @@ _WAITING = ", 1 M waiting"
 _LONGEST_FILL = 90.0
 _FILL_BATCH = 5_000
 _PROBE = 25_000
-_HELD_QUICK = 4.0
+_HELD_QUICK = 2.0
 _OTHER_QUEUE = "other"
-_QUICK = Size(singles=200, pickups=16, load=0.7)
+_QUICK = Size(singles=200, pickups=12, load=0.5)
 _FULL = Size(singles=500, pickups=50, load=2.0)
 
 
@@ -199,7 +199,6 @@ class Run:
             await one.enqueue(producer, entry.jobs)
             async with launcher.working() as worker:
                 rate = one.samples["processed"] = await one.drained(worker.pid, entry.jobs)
-                await asyncio.sleep(0.5)
                 await one.pick_up(producer)
                 await one.load(producer, rate)
         if one.twice:

@@ -15,6 +15,7 @@ from .servers import Database, Redis
 _LONGEST_DRAIN = 120.0
 _POLL = 0.002
 _COMMON_RATE = 500.0
+_SETTLED = 0.5
 _STATISTICS_ARRIVE = 1.3
 
 Samples = dict[str, float]
@@ -77,6 +78,8 @@ class Pass:
             self.samples["WAL per job"] = (await self.server.written() - written) / count
             await asyncio.sleep(_STATISTICS_ARRIVE)
             self.samples["commits per 1,000 jobs"] = (await self.server.commits() - commits) * 1000 / count
+        else:
+            await asyncio.sleep(_SETTLED)
         return (count - 1) / ((ended - began) / 1e9)
 
     def skip(self, seen: int) -> None:
