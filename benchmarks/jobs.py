@@ -23,7 +23,7 @@ from .queues import endurance, environments, marks, servers
 from .queues.environments import NotAvailable
 from .queues.passes import Pass, Samples, Size
 from .queues.processes import Launcher, Producer
-from .queues.registry import ENTRIES, KEEPING, OURS, Entry
+from .queues.registry import ENTRIES, KEEPING, OURS, Entry, is_limit
 from .queues.servers import Database, Redis
 from .queues.summary import beside_the_best, where_it_goes
 from .report import Better, Report
@@ -269,13 +269,13 @@ async def run(directory: Path, options: argparse.Namespace) -> Run:
 
 
 def chosen(options: argparse.Namespace) -> list[str]:
-    """Return the names of the queues to measure."""
-    wanted = options.subject or ()
-    if wanted:
-        return [name for name in ENTRIES if any(name.startswith(start) for start in wanted)]
+    """Return the names of the queues to measure, limits first: the first one finds a server that just started."""
+    names = [*filter(is_limit, ENTRIES), *(name for name in ENTRIES if not is_limit(name))]
+    if options.subject:
+        return [name for name in names if any(name.startswith(start) for start in options.subject)]
     if options.quick:
-        return [name for name, entry in ENTRIES.items() if entry.quick]
-    return [name for name, entry in ENTRIES.items() if options.variants or not entry.variant]
+        return [name for name in names if ENTRIES[name].quick]
+    return [name for name in names if options.variants or not ENTRIES[name].variant]
 
 
 def main() -> None:

@@ -82,6 +82,11 @@ KEEPING = Entry("roadworthy_queue", "", "postgres", settings={"keep": True})
 """Ours with jobs that are kept after they ended."""
 
 
+def is_limit(name: str) -> bool:
+    """Whether a row is no queue but what bounds one."""
+    return name.startswith("limit")
+
+
 def is_peer(name: str) -> bool:
     """Whether a row is another's queue, not ours and not a limit."""
-    return name != OURS and not name.startswith("limit")
+    return name != OURS and not is_limit(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -46,6 +47,7 @@ class Database:
         of = "" if template is None else f" TEMPLATE {template} STRATEGY file_copy"
         await self.run("postgres", f"CREATE DATABASE {name}{of}")
         await self.run("postgres", "CHECKPOINT")
+        await asyncio.to_thread(os.sync)
 
     async def drop(self, name: str) -> None:
         """Drop a database and end whoever uses it."""
