@@ -98,7 +98,8 @@ BEGIN
         ), latest AS (
             SELECT died_at, id FROM chosen ORDER BY died_at DESC, id DESC LIMIT 1
         )
-        SELECT (SELECT count(*) FROM chosen), pg_current_snapshot(), (SELECT died_at FROM latest), (SELECT id FROM latest)
+        SELECT (SELECT count(*) FROM chosen), pg_current_snapshot(), (SELECT died_at FROM latest),
+            (SELECT id FROM latest)
         INTO matched, snapshot, last_died_at, last_id;
     ELSE
         WITH chosen AS MATERIALIZED (
@@ -109,7 +110,8 @@ BEGIN
         ), latest AS (
             SELECT died_at, id FROM chosen ORDER BY died_at DESC, id DESC LIMIT 1
         )
-        SELECT (SELECT count(*) FROM chosen), pg_current_snapshot(), (SELECT died_at FROM latest), (SELECT id FROM latest)
+        SELECT (SELECT count(*) FROM chosen), pg_current_snapshot(), (SELECT died_at FROM latest),
+            (SELECT id FROM latest)
         INTO matched, snapshot, last_died_at, last_id;
     END IF;
 END
@@ -203,8 +205,8 @@ BEGIN
 END
 $$;
 
--- Begin an operation on a set that was settled, and return its id. Statistics gathered while there were no dead jobs would
--- have each batch read all that died since.
+-- Begin an operation on a set that was settled, and return its id. Statistics gathered while there were no dead jobs
+-- would have each batch read all that died since.
 CREATE FUNCTION roadworthy.begin_dead(
     action text, filter jsonb, asked bigint, chosen_at timestamptz, snapshot pg_snapshot, last_died_at timestamptz,
     last_id bigint, who text, reason text DEFAULT NULL, per_second float8 DEFAULT NULL, OUT operation bigint
