@@ -49,6 +49,7 @@ _ENDURANCE: dict[str, tuple[str, Better]] = {
     "processed, slowest of ten rounds": ("jobs/s", "more"),
     "processed, last of ten rounds": ("jobs/s", "more"),
     "last round to the first": ("times", "more"),
+    "last three rounds to the first three, medians": ("times", "more"),
     "CPU per job, first of ten rounds": ("µs", "less"),
     "CPU per job, last of ten rounds": ("µs", "less"),
     "processed, before a transaction stays open": ("jobs/s", "more"),

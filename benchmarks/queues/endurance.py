@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from statistics import median
 
 from roadworthy.database import driver
 
@@ -15,6 +16,7 @@ BUSY_AUTOVACUUM = {"autovacuum_naptime": "3s"}
 """So that a minute shows what else takes hours."""
 
 _ROUND = 100_000
+_DRAINED = 50_000
 _FILLED_AT_ONCE = 500_000
 _HELD_RATE = 2_000.0
 _AUTOVACUUMS = "SELECT sum(autovacuum_count) FROM pg_stat_user_tables"
@@ -33,6 +35,7 @@ async def rounds(one: Pass, producer: Producer, worker: int, database: Database,
         "processed, slowest of ten rounds": min(rates),
         "processed, last of ten rounds": rates[-1],
         "last round to the first": rates[-1] / rates[0],
+        "last three rounds to the first three, medians": median(rates[-3:]) / median(rates[:3]),
         "CPU per job, first of ten rounds": spent[0],
         "CPU per job, last of ten rounds": spent[-1],
     }
@@ -42,12 +45,12 @@ async def rounds(one: Pass, producer: Producer, worker: int, database: Database,
 
 async def held(one: Pass, producer: Producer, worker: int, database: Database, seconds: float) -> Samples:
     """Drain and pick up before and after a transaction was open for `seconds`, under load, and still is."""
-    before = await _round(one, producer, worker, one.launcher.entry.jobs)
+    before = await _round(one, producer, worker, _DRAINED)
     holder = await driver.connect(database.postgres.dsn_of("bench"))
     try:
         await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class LIMIT 1")
         await one.loaded(producer, _HELD_RATE, "pickup at 2,000/s, transaction open", seconds, last=0.2)
-        during = await _round(one, producer, worker, one.launcher.entry.jobs)
+        during = await _round(one, producer, worker, _DRAINED)
     finally:
         holder.terminate()
     return {
@@ -67,12 +70,12 @@ FROM generate_series({first}, {last}) AS n
 
 async def history(one: Pass, producer: Producer, worker: int, database: Database, finished: int) -> Samples:
     """Drain jobs that are kept before and after `finished` others are."""
-    before = await _round(one, producer, worker, 2 * one.launcher.entry.jobs)
+    before = await _round(one, producer, worker, _DRAINED)
     for first in range(1, finished + 1, _FILLED_AT_ONCE):
         last = min(first + _FILLED_AT_ONCE - 1, finished)
         await database.run("bench", _HISTORY.replace("{first}", str(first)).replace("{last}", str(last)))
     await database.run("postgres", "CHECKPOINT")
-    after = await _round(one, producer, worker, 2 * one.launcher.entry.jobs)
+    after = await _round(one, producer, worker, _DRAINED)
     return {
         "processed, results kept": before,
         "processed, results kept, many finished": after,
