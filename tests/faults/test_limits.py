@@ -19,7 +19,7 @@ from schema import create_job_tables
 
 _SCRIPT = Path(__file__).with_name("limited_process.py")
 _SITES = 7
-_JOBS = 84
+_JOBS = 210
 _AT_ONCE = 5
 _LEASE = 1.0
 
@@ -65,10 +65,23 @@ async def worker(dsn: str, name: str, directory: Path) -> AsyncIterator[asyncio.
             await process.wait()
 
 
-async def until(pool: Pool, query: str, seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await pool.fetchval(query):
+async def until(pool: Pool, query: str, *arguments: str) -> None:
+    async with asyncio.timeout(60):
+        while not await pool.fetchval(query, *arguments):
             await asyncio.sleep(0.05)
+
+
+async def stop_with_a_job(process: asyncio.subprocess.Process, name: str, pool: Pool) -> None:
+    """Stop a worker at a moment at which it holds a job."""
+    holds = "SELECT EXISTS (SELECT FROM holdings WHERE worker = $1 AND ended IS NULL)"
+    while True:
+        await until(pool, holds, name)
+        process.send_signal(signal.SIGSTOP)
+        # What it had sent to the database before is done by then.
+        await asyncio.sleep(0.2)
+        if await pool.fetchval(holds, name):
+            return
+        process.send_signal(signal.SIGCONT)
 
 
 def most_at_once(holdings: list[Any]) -> int:
@@ -87,15 +100,15 @@ async def test_limits_hold_while_one_worker_is_killed_and_one_paused_past_its_le
     await create_job_tables(pool)
     await pool.execute(_WITNESS)
     engine = PostgresEngine(pool, dsn)
-    await engine.enqueue([new_visit(n) for n in range(_JOBS)])
     async with AsyncExitStack() as stack:
         killed, paused, *others = [
             await stack.enter_async_context(worker(dsn, name, tmp_path)) for name in ("killed", "paused", "one", "two")
         ]
-        await until(pool, "SELECT true FROM holdings WHERE worker = 'killed' AND ended IS NULL")
+        await until(pool, "SELECT count(*) = 4 FROM roadworthy.job_workers")
+        await engine.enqueue([new_visit(n) for n in range(_JOBS)])
+        await stop_with_a_job(killed, "killed", pool)
         killed.kill()
-        await until(pool, "SELECT true FROM holdings WHERE worker = 'paused' AND ended IS NULL")
-        paused.send_signal(signal.SIGSTOP)
+        await stop_with_a_job(paused, "paused", pool)
         await until(pool, "SELECT true FROM holdings WHERE worker = 'paused' AND ended > began + interval '1 second'")
         paused.send_signal(signal.SIGCONT)
         await until(pool, "SELECT NOT EXISTS (SELECT FROM roadworthy.jobs)")

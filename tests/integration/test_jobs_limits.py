@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -283,3 +284,37 @@ async def test_keys_of_more_jobs_than_are_resumed_at_once_all_come_back(
     assert (await engine.counts())[0].blocked == 10
     assert await engine.operations.resume("mail", "send")
     assert (await engine.counts())[0].ready == 10
+
+
+async def test_a_process_that_stops_before_a_commit_does_not_keep_others_from_claiming(
+    dsn: str, pool: Pool, engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction, stopped, go_on = pool.transaction, asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def stopping() -> AsyncIterator[Any]:
+        async with transaction() as connection:
+            yield connection
+            stopped.set()
+            await go_on.wait()
+
+    await engine.enqueue([of_user("ann")] * 2)
+    (job,) = await claim(engine)
+    briefly = engine._sql["idle_briefly"].replace("5s", "200ms")
+    monkeypatch.setattr(engine, "_sql", {**engine._sql, "idle_briefly": briefly})
+    monkeypatch.setattr(pool, "transaction", stopping)
+
+    async def finish() -> None:
+        async with engine.finishing(job.id, job.lease):
+            pass
+
+    finishing = asyncio.create_task(finish())
+    async with asyncio.timeout(10):
+        await stopped.wait()
+        # This one needs the counter, which is let go with the transaction: the slot is taken as before.
+        await engine.enqueue([of_user("ann")])
+        assert await claim(engine) == []
+        go_on.set()
+        await asyncio.wait([finishing])
+    assert finishing.exception() is not None
+    assert (await engine.counts())[0].running == 1

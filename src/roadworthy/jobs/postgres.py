@@ -284,6 +284,7 @@ class PostgresEngine:
             yield connection
             async with self._pool.connection():
                 await connection.execute(_LINE_SET.sub("SET LOCAL", self._sql["pin_plans"]))
+                await connection.execute(self._sql["idle_briefly"])
                 row = await connection.fetchrow(self._sql["finish_jobs"], [id], [lease], [None])
             if row is None or not row[0]:
                 raise lost(id, lease)

@@ -162,6 +162,10 @@ FROM buried
 -- Whoever would end this holding waits for the caller's transaction.
 SELECT true FROM roadworthy.jobs WHERE id = $1 AND lease = $2 AND state = 2 FOR UPDATE
 
+-- name: idle_briefly
+-- What follows has counters of limits locked until the commit: a process that stops in between must not keep them.
+SET LOCAL idle_in_transaction_session_timeout = '5s'
+
 -- name: extend_leases
 WITH held AS (
     UPDATE roadworthy.jobs AS job
