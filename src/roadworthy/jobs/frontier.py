@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-_CHEAP = 0.005
+_CHEAP = 0.002
 _DEAR = 0.02
 _IDLE_PER_BUSY = 9.0
 _IDLE_PER_BUSY_WHEN_DEAR = 99.0
