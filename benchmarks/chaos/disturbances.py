@@ -118,7 +118,7 @@ class Disturbances:
         member = self._choose("worker")
         if member is None or member.process is None:
             return
-        await patiently(lambda: place("plain", count=420, takes=1.0))
+        await patiently(lambda: place("plain", count=420, takes=1.0, certain=True))
         held = await self._gathered(member)
         process = member.process
         member.draining = True
