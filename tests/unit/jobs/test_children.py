@@ -27,7 +27,10 @@ from unit.jobs.stage import spec_of, working
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -38,10 +41,16 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 def children() -> list[psutil.Process]:
     return [
-        child
-        for child in psutil.Process().children()
-        if any("roadworthy.jobs.child" in part for part in child.cmdline())
+        child for child in psutil.Process().children() if any("roadworthy.jobs.child" in part for part in line(child))
     ]
+
+
+def line(process: psutil.Process) -> list[str]:
+    """The command line of a process, none once it has ended."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
 
 
 async def test_a_job_runs_in_a_child_with_its_arguments_and_its_identity(
