@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SERVICES := services/sitesearch services/vitals
 STAMP := .venv/.installed
+# Named twice because a requirement does not bind `package[extra]`, which would take a release newer than the pinned one.
+PINNED = --require-hashes --requirement $(1) --constraint $(1)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench format lock .venv
@@ -30,7 +32,7 @@ check: .venv ## Lint, types, layering, and the services' own declarations
 
 bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
 	@echo "Installing the peers"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement benchmarks/constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call PINNED,benchmarks/constraints.txt)
 	@for area in jobs http crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
 
 format: .venv ## Format the code
@@ -46,7 +48,7 @@ $(STAMP): constraints.txt pyproject.toml $(SERVICES:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Roadworthy needs Python 3.11 or newer, not " + sys.version.split()[0] + "; set PYTHON=python3.11")'
 	@echo "Making .venv with $$($(PYTHON) --version) (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call PINNED,constraints.txt)
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . $(SERVICES:%=--editable %)
 	@touch $(STAMP)
 	@echo "The environment is ready"

@@ -37,7 +37,7 @@ def python_of(name: str) -> str:
         shutil.rmtree(directory, ignore_errors=True)
         subprocess.run([interpreter, "-m", "venv", str(directory)], check=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-        subprocess.run([*install, "--requirement", str(constraints)], check=True)
+        subprocess.run([*install, "--requirement", str(constraints), "--constraint", str(constraints)], check=True)
         stamp.write_text(wanted)
     return str(python)
 

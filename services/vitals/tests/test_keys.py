@@ -6,6 +6,7 @@ import io
 from collections.abc import AsyncIterator
 
 import pytest
+from events import SECRET
 from people import add_user
 
 from roadworthy import testing
@@ -17,7 +18,7 @@ from vitals.service import database, service
 @pytest.fixture
 async def dsn(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     # Without it the service warns, on standard output where no log was set up.
-    monkeypatch.setenv("VITALS_SECRET_AGGREGATOR", "a secret for the tests of keys, long enough")
+    monkeypatch.setenv("VITALS_SECRET_AGGREGATOR", SECRET)
     async with testing.database(service) as dsn:
         monkeypatch.setenv("DATABASE_URL", dsn)
         yield dsn
