@@ -17,7 +17,7 @@ from sitesearch.crawl.fetch import Limits
 from sitesearch.crawl.guard import Guard
 from sitesearch.service import pages, service
 
-QUICK = Limits(connect=1.0, read=0.5, total=2.0)
+QUICK = Limits(connect=1.0, read=1.0, total=3.0)
 
 
 @asynccontextmanager
