@@ -1,0 +1,1 @@
+"""Caches: process memory, a store that processes share, and the source behind them, as one."""
