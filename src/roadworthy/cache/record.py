@@ -40,6 +40,7 @@ class Entry:
     """One value as tiers keep it. `data` is MessagePack; times are Unix time in seconds, by the store's clock.
 
     A tombstone is what a deletion leaves behind for a while, so that a value whose loading began before it is not kept.
+    `hits` is the memory tier's: how often the entry was used there of late. No record bears it.
     """
 
     data: bytes
@@ -49,6 +50,7 @@ class Entry:
     tags: tuple[str, ...] = ()
     cost: float = 0.0
     tombstone: bool = False
+    hits: int = 0
 
 
 def encode(entry: Entry, compress_over: int | None = None) -> bytes:
