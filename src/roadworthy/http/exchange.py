@@ -7,7 +7,7 @@ it what the response has come to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.http.asgi import Headers, Message, Scope, Send
@@ -23,7 +23,9 @@ class Exchange:
     `status` is None until the response has begun; `complete` says that its last byte was handed to the server;
     `disconnected` that the server refused a message because the client is gone; `failed` that the application raised.
     `headers` are added to the response unless the application set them. `on_end` is called once, at the response's end.
-    `task` is the one that runs the application.
+    `task` is the one that runs the application. A layer that holds messages back or changes them sets `shaping`, which
+    then takes each of the application's, and passes what it makes of them to the `shaping` that was there before, or to
+    `forward`.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Exchange:
         "https",
         "on_end",
         "scope",
+        "shaping",
         "status",
         "task",
     )
@@ -54,12 +57,17 @@ class Exchange:
         self.began = 0.0
         self.on_end: Callable[[Exchange], None] | None = None
         self.task: asyncio.Task[Any] | None = None
+        self.shaping: Send | None = None
         self._send = send
         self._drain = drain
         self._trailers = False
 
-    async def __call__(self, message: Message) -> None:
-        """Pass a message of the application's to the server."""
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """Pass a message of the application's on."""
+        return (self.shaping or self.forward)(message)
+
+    async def forward(self, message: Message) -> None:
+        """Pass a message to the server."""
         kind = message["type"]
         last = False
         if kind == "http.response.body":
