@@ -50,6 +50,7 @@ _LAST_CLAIM_AT_MOST = 5.0
 _AFTER_CANCEL = 5.0
 _SHORTEST_TAIL = 2.0
 _LARGEST_REPORT = 1000
+_AGAIN = 0.002
 _RETIRED_POLL = 0.1
 _STUCK_AT_MOST = 10.0
 _CLAIM_AT_MOST = 60.0
@@ -244,7 +245,8 @@ class Worker:
                 lane.exhausted = False
             elif not lane.wake.is_set():
                 lane.exhausted = True
-                await self._wait(lane, self._poll)
+                # Under a steady load more are there before the hint of them is, which a busy database holds back.
+                await self._wait(lane, _AGAIN if jobs else self._poll)
 
     def _supersede(self, earlier: Held) -> None:
         """Give up an earlier holding of a job that was claimed again: it was returned, or its lease was lost."""

@@ -666,6 +666,24 @@ async def test_a_hint_while_all_slots_are_busy_is_not_forgotten() -> None:
     assert ran == ["note"]
 
 
+async def test_a_claim_that_brought_jobs_is_followed_by_another_without_a_hint() -> None:
+    ran: list[int] = []
+
+    async def note(n: int) -> None:
+        ran.append(n)
+        if n == 1:
+            stage.engine._store.wake = lambda queues: None  # type: ignore[assignment]
+            await stage.enqueue("note", n=2)
+
+    async with working(spec_of(note)) as stage:
+        stage.worker._poll = 3600.0
+        stage.engine._store.wake(["work"])
+        await asyncio.sleep(0.05)
+        await stage.enqueue("note", n=1)
+        await stage.emptied()
+    assert ran == [1, 2]
+
+
 async def test_an_attempt_cancelled_before_its_first_step_frees_its_slot() -> None:
     async def note() -> None:
         """Do nothing."""
