@@ -19,6 +19,10 @@ class StoreDown(Exception):
     """The shared store did not answer in time, refused, or is not asked at present; go on without it."""
 
 
+class StoreRefused(StoreDown):
+    """The shared store answered, and refused this one thing: it is full, say, or takes no writes. Others may work."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a node is told of a change: a key that was set or deleted, or a tag that was invalidated, and its stamp.

@@ -1,0 +1,100 @@
+"""What Redis does for the cache in one step: compare stamps, keep, and tell every node.
+
+Stamps are compared as two numbers of 32 bits: Lua compares text by the locale that the server was started in, and has
+no whole numbers beyond 53 bits. A change in a message is its action, its stamp, the length of its name and its name.
+
+A full server refuses a script that would grow it, if that is the script's first write. So an invalidation, which is
+small and must not fail, begins with a write that grows nothing.
+"""
+
+from __future__ import annotations
+
+from roadworthy.redis.script import Script
+
+_COMMON = """
+local function is_later(one, other)
+  local high, low = struct.unpack('>I4I4', one)
+  local other_high, other_low = struct.unpack('>I4I4', other)
+  return high > other_high or (high == other_high and low > other_low)
+end
+
+local function change(action, stamp, name)
+  return action .. stamp .. struct.pack('>I4', #name) .. name
+end
+
+local changes, problem = {}, nil
+local channel, sender, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local function tell()
+  if #changes > 0 then redis.call('PUBLISH', channel, sender .. table.concat(changes)) end
+end
+"""
+
+WRITE = Script(
+    _COMMON
+    + """
+local kept = {}
+for index, key in ipairs(KEYS) do
+  local action, lifetime, record = ARGV[3 * index + 1], ARGV[3 * index + 2], ARGV[3 * index + 3]
+  local stamp = string.sub(record, 3, 10)
+  local there = redis.pcall('GETRANGE', key, 2, 9)
+  if type(there) == 'string' and #there == 8 and is_later(there, stamp) then
+    kept[index] = 0
+  else
+    if action == 'd' then redis.pcall('DEL', key) end
+    local answer = redis.pcall('SET', key, record, 'PX', lifetime)
+    if answer.err then
+      problem = answer
+      redis.pcall('DEL', key)
+    end
+    kept[index] = 1
+    changes[#changes + 1] = change(action, stamp, string.sub(key, prefix))
+  end
+end
+tell()
+return problem or kept
+"""
+)
+"""Keys: records. Arguments: channel, sender, where names begin in keys; of each its action, milliseconds, record."""
+
+INVALIDATE = Script(
+    _COMMON
+    + """
+local lifetime, stamp = tonumber(ARGV[4]), ARGV[5]
+if stamp == '' then
+  local now = redis.call('TIME')
+  local shifted = (tonumber(now[1]) * 1000000 + tonumber(now[2])) * 4096
+  stamp = struct.pack('>I4I4', math.floor(shifted / 4294967296), shifted % 4294967296)
+end
+for index, key in ipairs(KEYS) do
+  local newest, there = stamp, redis.pcall('GET', key)
+  if type(there) == 'string' and #there == 8 and is_later(there, stamp) then newest = there end
+  local kept_for = string.format('%.0f', math.max(lifetime, redis.call('PTTL', key)))
+  redis.pcall('PEXPIRE', key, kept_for)
+  local answer = redis.pcall('SET', key, newest, 'PX', kept_for)
+  if answer.err then problem = answer end
+  changes[index] = change('t', newest, string.sub(key, prefix))
+end
+tell()
+return problem or stamp
+"""
+)
+"""Keys: tags. Arguments: channel, sender, where names begin in keys, milliseconds, stamp or nothing for now."""
+
+ACQUIRE = Script(
+    """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+)
+"""Key: the lock. Arguments: token, milliseconds."""
+
+RELEASE = Script(
+    """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+)
+"""Key: the lock. Argument: token."""
