@@ -1,0 +1,109 @@
+"""Batches: what one turn of the event loop asks for goes out as one, and what is asked meanwhile as the next.
+
+As in DataLoader (https://github.com/graphql/dataloader), but nothing waits for a time: while a batch is under way, the
+next one gathers, so an idle store answers at once and a busy one in large batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from roadworthy.cache.store import StoreDown
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+class Batches(Generic[Asked, Answer]):
+    """Requests of one kind, run in order, a batch at a time.
+
+    A batch belongs to no caller: one who is cancelled stops no other, and what was asked is done all the same.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer]]],
+        *,
+        most: int,
+        size: Callable[[Asked], int] = lambda _: 1,
+        alone: Callable[[Asked], Hashable] | None = None,
+    ) -> None:
+        """`run` answers a batch, in its order. Its requests have `most` for the sum of their sizes, or are but one.
+
+        Of requests that are equal by `alone` each goes in a batch of its own.
+        """
+        self._answers = run
+        self._most = most
+        self._size = size
+        self._alone = alone
+        self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def ask(self, asked: Asked) -> asyncio.Future[Answer]:
+        """Return the answer to come, StoreDown where there is none. Cancelling it changes nothing of what is done."""
+        if self._closed:
+            raise StoreDown("the store is closed in this process; nothing more is asked of it")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((asked, future))
+        if self._runner is None:
+            self._runner = loop.create_task(self._run())
+        return future
+
+    async def close(self, patience: float) -> None:
+        """Refuse what is asked from now on, and wait for what was for `patience` seconds at most."""
+        self._closed = True
+        runner = self._runner
+        if runner is not None:
+            await asyncio.wait([runner], timeout=patience)
+            runner.cancel()
+        self._fail("the store was closed in this process before it answered")
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._next()
+        finally:
+            self._runner = None
+
+    async def _next(self) -> None:
+        batch = self._batch()
+        try:
+            answers = await self._answers([asked for asked, _ in batch])
+        except BaseException as error:
+            self._waiting.extendleft(reversed(batch))
+            # Those who came meanwhile have waited as well: nobody waits for more than one time-out.
+            self._fail(str(error) or type(error).__name__)
+            if not isinstance(error, StoreDown):
+                raise
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    def _batch(self) -> list[tuple[Asked, asyncio.Future[Answer]]]:
+        waiting, batch, total = self._waiting, [], 0
+        seen: set[Hashable] = set()
+        while waiting:
+            asked = waiting[0][0]
+            total += self._size(asked)
+            if batch and total > self._most:
+                break
+            if self._alone is not None:
+                if (key := self._alone(asked)) in seen:
+                    break
+                seen.add(key)
+            batch.append(waiting.popleft())
+        return batch
+
+    def _fail(self, reason: str) -> None:
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(StoreDown(reason))
+                # Where nobody waits for the answer any more, that it failed is no news.
+                future.exception()
