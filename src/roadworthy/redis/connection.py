@@ -15,7 +15,7 @@ from roadworthy.redis.errors import RedisDown, Refused
 from roadworthy.redis.link import Link, connect
 from roadworthy.redis.protocol import pack, pack_get
 from roadworthy.redis.script import Script
-from roadworthy.redis.waits import growing_waits
+from roadworthy.waits import growing_waits
 from roadworthy.telemetry.logging import get_logger
 
 log = get_logger(__name__)

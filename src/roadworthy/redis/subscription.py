@@ -12,7 +12,7 @@ from roadworthy.redis.address import Address
 from roadworthy.redis.errors import RedisDown, RedisError
 from roadworthy.redis.link import Link, connect
 from roadworthy.redis.protocol import pack
-from roadworthy.redis.waits import growing_waits
+from roadworthy.waits import growing_waits
 from roadworthy.telemetry.logging import get_logger
 
 log = get_logger(__name__)
