@@ -1,4 +1,4 @@
-"""One throw-away PostgreSQL for each pytest process that asks for it, and a fresh database for each test."""
+"""One throw-away PostgreSQL for each pytest process that asks for it, and a fresh database for each test; one Redis."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis_server import RedisServer
 
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
@@ -21,6 +22,17 @@ def postgres_server() -> Iterator[ScratchServer]:
         yield server
     finally:
         asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis that all tests of the session share, each under names of its own; they bear `needs("redis-server")`."""
+    server = RedisServer()
+    try:
+        asyncio.run(server.start())
+        yield server
+    finally:
+        server.remove()
 
 
 @pytest.fixture
