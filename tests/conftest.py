@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from redis_server import RedisServer
 
+from redis_server import RedisServer
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.runtime.scratch import ScratchServer
