@@ -1,0 +1,41 @@
+"""Under which key a request's response is kept: all of its URL, and what else applications go by unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from roadworthy.http.asgi import Scope
+
+CacheKey = Callable[[Scope, Mapping[bytes, bytes]], str | None]
+"""Gives the key of a GET from its scope and its headers by name; None keeps it out of the cache."""
+
+_OF_THE_URL = (
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-forwarded-proto",
+    b"x-forwarded-scheme",
+)
+# Applications take the URL or the method from these. Somebody could have us keep one page under another's URL.
+_MISLEADING = frozenset(
+    {b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-url", b"x-rewrite-url"}
+)
+_NOTABLE = _MISLEADING.union(_OF_THE_URL)
+
+
+def url_key(scope: Scope, fields: Mapping[bytes, bytes]) -> str | None:
+    """Return the key of a URL: scheme, host, query and path, the latter decoded and, where that differs, as sent.
+
+    No part but the path can have a line feed in it, and that is last: no two URLs share a key. Headers in which proxies
+    say what the URL was are a part of it, and a request that would replace its URL or method by a header has none.
+    """
+    raw = scope.get("raw_path") or b""
+    sent = raw.decode("latin-1") if b"%" in raw else ""
+    host = fields.get(b"host", b"").decode("latin-1").lower()
+    key = f"{scope['scheme']}\n{host}\n{scope['query_string'].decode('latin-1')}\n{sent}"
+    if not _NOTABLE.isdisjoint(fields):
+        if not _MISLEADING.isdisjoint(fields):
+            return None
+        for name in _OF_THE_URL:
+            key += "\n" + fields.get(name, b"").decode("latin-1")
+    return f"{key}\n{scope['path']}"
