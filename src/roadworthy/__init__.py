@@ -4,6 +4,9 @@ from roadworthy._version import __version__
 from roadworthy.bridge import from_thread
 from roadworthy.database.queries import load_queries
 from roadworthy.duration import days, hours, minutes, seconds
+from roadworthy.edge.cdn import cloudflare, cloudfront, fastly, varnish
+from roadworthy.edge.spec import immutable, private, secret, shared
+from roadworthy.edge.tags import edge_tags
 from roadworthy.errors import (
     AlreadyRunning,
     DatabaseUnavailable,
@@ -11,6 +14,7 @@ from roadworthy.errors import (
     EncryptionKeyMissing,
     InvalidArguments,
     InvalidFilter,
+    InvalidPurge,
     InvalidResult,
     JobNotFound,
     JobProcessDied,
@@ -30,6 +34,7 @@ from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Job, Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
+from roadworthy.handles.purge import Cdns
 from roadworthy.handles.resource import Resource
 from roadworthy.handles.workflows import Workflow
 from roadworthy.health.policy import Reading
@@ -48,6 +53,7 @@ from roadworthy.service import Service, ServiceSpec
 __all__ = [
     "AlreadyRunning",
     "Backoff",
+    "Cdns",
     "Counter",
     "CurrentJob",
     "Database",
@@ -62,6 +68,7 @@ __all__ = [
     "Histogram",
     "InvalidArguments",
     "InvalidFilter",
+    "InvalidPurge",
     "InvalidResult",
     "Job",
     "JobNotFound",
@@ -91,16 +98,25 @@ __all__ = [
     "WorkflowState",
     "WrongThread",
     "__version__",
+    "cloudflare",
+    "cloudfront",
     "current_job",
     "days",
+    "edge_tags",
+    "fastly",
     "from_thread",
     "hours",
+    "immutable",
     "load_queries",
     "minutes",
     "per_hour",
     "per_minute",
     "per_second",
+    "private",
     "scale_down",
     "scale_up",
     "seconds",
+    "secret",
+    "shared",
+    "varnish",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
+    from roadworthy.edge.purger import Purger
     from roadworthy.jobs.engine import Engine
     from roadworthy.jobs.sealing import Keys
     from roadworthy.telemetry.registry import MetricRegistry
@@ -17,10 +18,11 @@ class Binding:
     """The parts that stand behind a service's handles while it runs.
 
     `engine` keeps the jobs in the database behind `pool`, so that they join its transactions. `keys` are those of
-    encrypted jobs.
+    encrypted jobs. `purger` purges the CDNs.
     """
 
     pool: Pool
     engine: Engine
     metrics: MetricRegistry
     keys: Keys | None = None
+    purger: Purger | None = None

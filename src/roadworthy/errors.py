@@ -20,7 +20,13 @@
     ├── NoResult                a job has no result: it has not ended, has failed, was cancelled or is not known
     ├── InvalidResult           a kept job returned what its annotation does not say
     ├── EncryptionKeyMissing    an encrypted job was met without the key that it needs
-    └── InvalidFilter           a filter of dead jobs cannot be read, or matches another number than was confirmed
+    ├── InvalidFilter           a filter of dead jobs cannot be read, or matches another number than was confirmed
+    ├── InvalidKey              a cache was given what no key, tag or pattern can be made from
+    ├── InvalidValue            a cache was given a value that is not of its type, or that it cannot keep
+    ├── SourceTimeout           a cache has no value, and its source did not give one in time
+    ├── SourceCancelled         the loading of a cached value was cancelled from within
+    ├── LockNotAcquired         a distributed lock did not come free in time
+    └── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
 
 Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
 exit code 2 and prints the message without a traceback.
@@ -130,3 +136,27 @@ class EncryptionKeyMissing(RoadworthyError):
 
 class InvalidFilter(RoadworthyError, ValueError):
     """A filter of dead jobs cannot be read, or matches another number than was confirmed."""
+
+
+class InvalidKey(RoadworthyError, TypeError):
+    """A cache was given what no key, tag or pattern can be made from."""
+
+
+class InvalidValue(RoadworthyError, TypeError):
+    """A cache was given a value that is not of its type, or that it cannot keep."""
+
+
+class SourceTimeout(RoadworthyError, TimeoutError):
+    """A cache has no value, and its source did not give one in time."""
+
+
+class SourceCancelled(RoadworthyError):
+    """The loading of a cached value was cancelled from within, or by the end of the service."""
+
+
+class LockNotAcquired(RoadworthyError, TimeoutError):
+    """A distributed lock did not come free in time."""
+
+
+class InvalidPurge(RoadworthyError, ValueError):
+    """A CDN was asked to purge what it cannot, or nothing."""

@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import Declared, declaring_directory, declaring_place
 from roadworthy.duration import days, minutes, seconds
+from roadworthy.edge.cdn import Cdn as PurgedCdn
+from roadworthy.edge.spec import EdgeSpec, FrontSpec
+from roadworthy.edge.spec import Policy as EdgePolicy
+from roadworthy.edge.tags import Front
 from roadworthy.errors import DeclarationError, NotRunning
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Queue
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
+from roadworthy.handles.purge import Cdns
 from roadworthy.handles.resource import Resource
 from roadworthy.handles.workflows import Workflow
 from roadworthy.health.spec import RESERVED, Check, Observe
@@ -69,6 +74,9 @@ class ServiceSpec:
     request_buckets: tuple[float, ...]
     places: Mapping[tuple[str, str], str]
     scaling: Mapping[str, Scaling]
+    cdns: tuple[PurgedCdn, ...] = ()
+    edges: tuple[EdgeSpec, ...] = ()
+    fronts: tuple[FrontSpec, ...] = ()
 
 
 class Service:
@@ -132,6 +140,9 @@ class Service:
             request_buckets=self._buckets(of("objective")),
             places=dict(self.declared.places),
             scaling=dict(self._scaling),
+            cdns=of("cdn"),
+            edges=of("edge"),
+            fronts=of("front"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:
@@ -209,6 +220,16 @@ class Service:
             self._scaling[name] = scaling
         self.declared.add("queue", spec)
         return Queue(self, spec)
+
+    def purge_with(self, *cdns: PurgedCdn) -> Cdns:
+        """Declare the CDNs before the service, made by `cloudflare`, `fastly`, `cloudfront` and `varnish`.
+
+        Each process that runs the service can then have them let go of what they keep. Invalidating a tag of a cache
+        also purges it there.
+        """
+        for cdn in cdns:
+            self.declared.add("cdn", cdn)
+        return Cdns(self, cdns)
 
     def workflow(
         self,
@@ -317,6 +338,26 @@ class Service:
             return function
 
         return declare
+
+    def edge(self, what: str, policy: EdgePolicy, *, tags: Sequence[str] = (), cached: bool = False) -> None:
+        """Declare what browsers and CDNs may keep: `immutable()`, `shared()`, `private()` or `secret()`.
+
+        `what` is a route ("GET /search"), a media kind ("image/*") for responses of no declared route, or "*" for all
+        others. Headers that the application sets itself stay. `tags` are templates over the path and query parameters
+        ("site:{site}"), by which a CDN is told to let go of what it keeps; `edge_tags()` adds more. `cached` has the
+        service's own HTTP cache keep it too.
+        """
+        if isinstance(tags, str):
+            raise DeclarationError(f"edge {what!r} has tags={tags!r}; write a sequence, as in ({tags!r},)")
+        self.declared.add("edge", EdgeSpec(what, policy, tuple(tags), cached))
+
+    def behind(self, name: Front, *, tag_header: str | None = None) -> None:
+        """Declare that a CDN or proxy stands before the service, so that it gets its own form of tags and lifetimes.
+
+        `name` is "cloudflare", "fastly", "cloudfront", "varnish" or "nginx"; those of `purge_with` are known already.
+        `tag_header` is the header that a CloudFront distribution reads tags from, where that is not the usual one.
+        """
+        self.declared.add("front", FrontSpec(name, tag_header))
 
     @property
     def dead_letters(self) -> DeadLetters:

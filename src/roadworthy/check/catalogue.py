@@ -9,6 +9,7 @@ from typing import Literal
 
 from roadworthy.check.app import App
 from roadworthy.database import metrics as database_metrics
+from roadworthy.edge import metrics as edge_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.objectives.spec import SEVERITIES
 from roadworthy.service import ServiceSpec
@@ -64,7 +65,7 @@ _STATUSES = Values(frozenset(str(status) for status in range(100, 600)))
 def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
     """Return every metric that the service exports, its own last."""
     http = telemetry_metrics.catalogue(spec.request_buckets)
-    return (*http, *database_metrics.CATALOGUE, *jobs_metrics.CATALOGUE, *spec.metrics)
+    return (*http, *database_metrics.CATALOGUE, *jobs_metrics.CATALOGUE, *edge_metrics.CATALOGUE, *spec.metrics)
 
 
 def catalogue(spec: ServiceSpec, app: App | None) -> Mapping[str, Series]:
@@ -118,6 +119,8 @@ def _platform_values(label: Label, metric: MetricSpec, spec: ServiceSpec, app: A
             return _listed(*(queue.name for queue in spec.queues), OVERFLOW)
         case "job" if metric in jobs_metrics.CATALOGUE:
             return _listed(*(job.name for job in spec.jobs), OVERFLOW)
+        case "cdn" if metric in edge_metrics.CATALOGUE:
+            return _listed(*(cdn.name for cdn in spec.cdns), OVERFLOW)
     return None
 
 

@@ -118,7 +118,13 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
 
         async def run() -> bool:
             async with (
-                opened(spec, existing(settings), name=name, keys=keys_of(settings.encryption_keys)) as binding,
+                opened(
+                    spec,
+                    existing(settings),
+                    name=name,
+                    keys=keys_of(settings.encryption_keys),
+                    environment=os.environ,
+                ) as binding,
                 service.bind(binding),
             ):
                 await _require_migrated(binding, spec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ from roadworthy.database import metrics as database_metrics
 from roadworthy.database import migration
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
+from roadworthy.edge import metrics as edge_metrics
+from roadworthy.edge import purger
 from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
@@ -52,7 +54,9 @@ async def running(
         if migrate:
             await migration.apply(dsn, migrations(service.spec))
         async with (
-            opened(service.spec, dsn, name=name, keys=keys_of(settings.encryption_keys)) as binding,
+            opened(
+                service.spec, dsn, name=name, keys=keys_of(settings.encryption_keys), environment=os.environ
+            ) as binding,
             service.bind(binding),
         ):
             yield service
@@ -60,11 +64,16 @@ async def running(
 
 @asynccontextmanager
 async def opened(
-    spec: ServiceSpec, dsn: str, *, name: str | None = None, keys: Keys | None = None
+    spec: ServiceSpec,
+    dsn: str,
+    *,
+    name: str | None = None,
+    keys: Keys | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Binding]:
     """Open what stands behind a service's handles: a pool of connections, the job engine, a metric registry.
 
-    `keys` are those of encrypted jobs.
+    `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged.
     """
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
@@ -72,7 +81,8 @@ async def opened(
         database_metrics.track(registry, pool.statistics)
         engine = PostgresEngine(pool, dsn, metrics=registry)
         try:
-            yield Binding(pool, engine, registry, keys)
+            async with purger.opened(spec.cdns, environment, registry) as purging:
+                yield Binding(pool, engine, registry, keys, purging)
         finally:
             await engine.close()
 
@@ -83,13 +93,14 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *telemetry_metrics.catalogue(spec.request_buckets),
         *database_metrics.CATALOGUE,
         *jobs_metrics.CATALOGUE,
+        *edge_metrics.CATALOGUE,
         *spec.metrics,
     )
 
 
 def migrations(spec: ServiceSpec) -> tuple[tuple[migration.Migration, ...], ...]:
     """Return the sets of migrations that the service's database needs: the library's, then its own."""
-    sets = [migration.load("roadworthy.jobs", "roadworthy.jobs")]
+    sets = [migration.load(name, name) for name in ("roadworthy.jobs", "roadworthy.cache")]
     if spec.database is not None and spec.database.migrations is not None:
         sets.append(migration.load(spec.database.migrations, spec.name))
     return tuple(sets)
