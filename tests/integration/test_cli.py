@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import roadworthy
 from roadworthy import Service, days
 from roadworthy.binding import Binding
 from roadworthy.cli.main import main
 from roadworthy.jobs.engine import Bury, Failure
-from roadworthy.jobs.postgres import MIGRATIONS
 from roadworthy.runtime.lifecycle import opened
 from roadworthy.runtime.scratch import ScratchServer
 
@@ -29,6 +29,7 @@ mail = service.queue("mail")
 async def send(to: str) -> None: ...
 """
 TARGET = "shop_for_the_command_line:service"
+LIBRARY = Path(roadworthy.__file__).parent
 
 
 @pytest.fixture
@@ -92,9 +93,13 @@ def dead(migrated: None, dsn: str, output: Output) -> list[int]:
 
 
 def test_migrate_tells_what_is_pending_applies_it_and_then_has_nothing_to_do(output: Output) -> None:
-    names = sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
+    names = [
+        f"roadworthy.{part} {path.stem}"
+        for part in ("jobs", "cache")
+        for path in sorted((LIBRARY / part / "migrations").glob("*.sql"))
+    ]
     assert main(["migrate", TARGET, "--dry-run"]) == 0
-    listed = "".join(f"pending  roadworthy.jobs {name}\n" for name in names)
+    listed = "".join(f"pending  {name}\n" for name in names)
     assert output() == f"{listed}{len(names)} to apply\n"
     assert main(["migrate", TARGET, "--dry-run", "--json"]) == 0
     pending = json.loads(output())["migrations"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
-from roadworthy.cache.store import StoreDown
+from roadworthy.cache.store import StoreDown, StoreRefused
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -61,7 +61,7 @@ class Batches(Generic[Asked, Answer]):
         if runner is not None:
             await asyncio.wait([runner], timeout=patience)
             runner.cancel()
-        self._fail("the store was closed in this process before it answered")
+        self._fail(StoreDown("the store was closed in this process before it answered"))
 
     async def _run(self) -> None:
         try:
@@ -74,19 +74,24 @@ class Batches(Generic[Asked, Answer]):
         batch = self._batch()
         try:
             answers = await self._answers([asked for asked, _ in batch])
-        except BaseException as error:
-            self._waiting.extendleft(reversed(batch))
-            # Those who came meanwhile have waited as well: nobody waits for more than one time-out.
-            self._fail(str(error) or type(error).__name__)
-            if not isinstance(error, StoreDown):
-                raise
+        except StoreRefused as error:
+            _fail(batch, error)
             return
+        except StoreDown as error:
+            # Those who came meanwhile have waited as well: nobody waits for more than one time-out.
+            _fail(batch, error)
+            self._fail(error)
+            return
+        except BaseException:
+            _fail(batch, StoreDown("the store was closed in this process before it answered"))
+            raise
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
 
     def _batch(self) -> list[tuple[Asked, asyncio.Future[Answer]]]:
-        waiting, batch, total = self._waiting, [], 0
+        waiting, total = self._waiting, 0
+        batch: list[tuple[Asked, asyncio.Future[Answer]]] = []
         seen: set[Hashable] = set()
         while waiting:
             asked = waiting[0][0]
@@ -100,10 +105,15 @@ class Batches(Generic[Asked, Answer]):
             batch.append(waiting.popleft())
         return batch
 
-    def _fail(self, reason: str) -> None:
-        while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(StoreDown(reason))
-                # Where nobody waits for the answer any more, that it failed is no news.
-                future.exception()
+    def _fail(self, error: StoreDown) -> None:
+        _fail(self._waiting, error)
+        self._waiting.clear()
+
+
+def _fail(requests: Iterable[tuple[Any, asyncio.Future[Any]]], error: StoreDown) -> None:
+    for _, future in requests:
+        if not future.done():
+            # One for each: a traceback grows with every place that it is raised in.
+            future.set_exception(type(error)(str(error)))
+            # Where nobody waits for the answer any more, that it failed is no news.
+            future.exception()

@@ -17,7 +17,7 @@ from roadworthy.cache.pattern import compiled, literal_head
 from roadworthy.cache.postgres_listener import LARGEST_PAYLOAD, Listener, channel_of, line_of, quoted
 from roadworthy.cache.postgres_session import Session
 from roadworthy.cache.postgres_sweeping import Sweep
-from roadworthy.cache.store import Change, Write
+from roadworthy.cache.store import Change, StoreRefused, Write
 from roadworthy.database import driver, queries
 
 LONGEST_NAME = 1024
@@ -99,7 +99,11 @@ class PostgresStore:
         return await self._reads.ask([_whole(name) for name in names]) if names else []
 
     async def write(self, writes: Sequence[Write]) -> list[bool]:
-        """See `Store.write`."""
+        """See `Store.write`.
+
+        Raises StoreRefused where there is no room: what was there under these names is gone then, for it was older, and
+        nodes are told as though it was written.
+        """
         for write in writes:
             _whole(write.name)
         return await self._writes.ask(writes) if writes else []
@@ -198,29 +202,29 @@ class PostgresStore:
                 newest[name] = write
         kept: dict[bytes, int] = {}
         for some in _parted(newest):
-            names = await self._write_some(some)
-            kept.update((name, newest[name].stamp) for name in names)
+            kept.update((name, newest[name].stamp) for name in await self._write_some(some))
         self._sweeps["sweep_entries"].wrote(len(kept))
         return [[kept.get(_whole(write.name)) == write.stamp for write in writes] for writes in asked]
 
     async def _write_some(self, some: Sequence[tuple[bytes, Write]]) -> Sequence[bytes]:
+        names = [name for name, _ in some]
+        stamps = [write.stamp for _, write in some]
+        deletions = [write.action == "delete" for _, write in some]
         lines = [line_of(write.action, write.stamp, write.name) for _, write in some]
-        ((names, _, remembers),) = await self._writing.fetch(
-            "write_entries",
-            self._channel,
-            self._node,
-            [name for name, _ in some],
-            [write.record for _, write in some],
-            [write.stamp for _, write in some],
-            [write.lifetime for _, write in some],
-            [write.action == "delete" for _, write in some],
-            lines,
-            _parts(lines),
-        )
+        parts = _parts(lines)
+        records, lifetimes = [write.record for _, write in some], [write.lifetime for _, write in some]
+        to_all = self._channel, self._node
+        try:
+            ((kept, _, remembers),) = await self._writing.fetch(
+                "write_entries", *to_all, names, records, stamps, lifetimes, deletions, lines, parts
+            )
+        except StoreRefused:
+            await self._writing.fetch("drop_entries", *to_all, names, stamps, lines, parts)
+            raise
         if not remembers:
             # Emptied by hand: nothing is kept until the epoch is noted.
             await self._writing.fetch("note_epoch")
-        return names or ()
+        return kept or ()
 
     async def _invalidate(self, asked: Sequence[_Invalidation]) -> list[int]:
         wanted: dict[str, tuple[int | None, float]] = {}

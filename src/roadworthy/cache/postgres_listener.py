@@ -13,6 +13,9 @@ import msgspec
 from roadworthy.cache.postgres_session import FAILURES, connect, given_up
 from roadworthy.cache.store import Action, Change
 from roadworthy.database import driver
+from roadworthy.telemetry.logging import get_logger
+
+log = get_logger(__name__)
 
 LARGEST_PAYLOAD = 7_900
 """Bytes that one notification may carry; PostgreSQL takes fewer than 8,000."""
@@ -57,7 +60,7 @@ def quoted(name: str) -> str:
 
 
 def changes_of(payload: str) -> list[Change]:
-    """Return the changes that a payload tells of."""
+    """Return the changes that a payload tells of; raise MsgspecError for one of another version."""
     told = _decode(payload)
     return [Change(line.action, line.name, line.stamp, told.sender) for line in told.lines]
 
@@ -85,24 +88,24 @@ class Listener:
     async def listening(
         self, changed: Callable[[Change], None], interrupted: Callable[[], None]
     ) -> AsyncIterator[None]:
-        """See `Store.listening`. Where the server is away, it is entered all the same."""
-        heard = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(self._listen(changed, interrupted, heard))
+        """See `Store.listening`. Entered after the first attempt, whatever comes of it."""
+        tried = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._listen(changed, interrupted, tried))
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds):
-                    await heard.wait()
+            await tried.wait()
             yield
         finally:
             task.cancel()
             await asyncio.wait([task], timeout=_CLOSING)
 
     async def _listen(
-        self, changed: Callable[[Change], None], interrupted: Callable[[], None], heard: asyncio.Event
+        self, changed: Callable[[Change], None], interrupted: Callable[[], None], tried: asyncio.Event
     ) -> None:
         pause, longest = _PAUSES
+        said = ""
         while True:
-            with contextlib.suppress(*FAILURES):
+            reason = "the connection was lost"
+            try:
                 connection = await connect(
                     self._dsn, name="roadworthy cache changes", seconds=self._seconds, begin=self._begin
                 )
@@ -110,14 +113,20 @@ class Listener:
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     with given_up(connection, self._seconds):
-                        await connection.add_listener(self._channel, _teller(changed))
+                        await connection.add_listener(self._channel, _teller(changed, interrupted))
                     # Nothing is awaited in between, so no change is told before.
                     interrupted()
-                    heard.set()
-                    pause = _PAUSES[0]
+                    tried.set()
+                    pause, said = _PAUSES[0], ""
                     await self._wait(connection, lost)
                 finally:
                     connection.terminate()
+            except FAILURES as error:
+                reason = driver.reason_of(error)
+            tried.set()
+            if reason != said:
+                log.warning("listening for changes of caches was interrupted; it is tried again", reason=reason)
+            said = reason
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)
 
@@ -132,9 +141,15 @@ class Listener:
                     await connection.fetch(self._sql["tell_time"])
 
 
-def _teller(changed: Callable[[Change], None]) -> Callable[..., None]:
+def _teller(changed: Callable[[Change], None], interrupted: Callable[[], None]) -> Callable[..., None]:
     def told(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        for change in changes_of(str(payload)):
+        try:
+            changes = changes_of(str(payload))
+        except msgspec.MsgspecError:
+            # Another version's: something changed, and nobody here can say what.
+            interrupted()
+            return
+        for change in changes:
             changed(change)
 
     return told

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-from roadworthy.cache.store import StoreDown
+from roadworthy.cache.store import StoreDown, StoreRefused
 from roadworthy.database import driver
 from roadworthy.errors import DatabaseUnavailable
 
@@ -15,6 +15,7 @@ FAILURES = (DatabaseUnavailable, driver.PostgresError, *driver.LOST, TimeoutErro
 """What a statement raises where the store cannot be used at present."""
 
 _CLOSING = 1.0
+_TIMED_OUT = "57014"
 
 
 class Session:
@@ -43,7 +44,7 @@ class Session:
         self._prepared: dict[str, Any] = {}
 
     async def fetch(self, statement: str, *arguments: Any) -> list[driver.Record]:
-        """Run a statement by its name and return its rows; raise StoreDown where that failed.
+        """Run a statement by its name and return its rows; raise StoreDown or StoreRefused where that failed.
 
         Not to be cancelled but for the last time: the driver would ask the server, at leisure, to stop.
         """
@@ -59,7 +60,7 @@ class Session:
                     rows: list[driver.Record] = await prepared.fetch(*arguments)
                     return rows
             except FAILURES as error:
-                raise StoreDown(f"the connection {self._name!r} failed: {driver.reason_of(error)}") from error
+                raise self._failure(error) from error
 
     async def close(self) -> None:
         """Close the connection."""
@@ -69,6 +70,13 @@ class Session:
                 connection.terminate()
             with contextlib.suppress(*FAILURES):
                 await connection.close(timeout=_CLOSING)
+
+    def _failure(self, error: BaseException) -> StoreDown:
+        what = f"the connection {self._name!r} failed: {driver.reason_of(error)}"
+        if self._connection is None or not isinstance(error, driver.PostgresError):
+            return StoreDown(what)
+        gone = isinstance(error, (*driver.LOST, *driver.NOT_YET)) or error.sqlstate == _TIMED_OUT
+        return StoreDown(what) if gone else StoreRefused(what)
 
     async def _connect(self) -> driver.Connection:
         self._prepared = {}

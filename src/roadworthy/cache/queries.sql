@@ -47,6 +47,23 @@ WITH new AS MATERIALIZED (
 )
 SELECT array_agg(name), (SELECT count(*) FROM told), EXISTS (SELECT FROM roadworthy.cache_epoch) FROM kept
 
+-- name: drop_entries
+-- What could not be written must not leave behind what it was to replace.
+WITH new AS MATERIALIZED (
+    SELECT * FROM unnest($3::bytea[], $4::bigint[], $5::text[], $6::int[]) AS new (name, stamp, line, part)
+), dropped AS (
+    DELETE FROM roadworthy.cache_entries
+    WHERE name = ANY (ARRAY(
+        SELECT entry.name
+        FROM roadworthy.cache_entries AS entry JOIN new ON entry.name = new.name AND entry.stamp <= new.stamp
+        ORDER BY entry.name
+        FOR UPDATE OF entry
+    ))
+), told AS (
+    SELECT pg_notify($1, '[' || $2::bigint || ',[' || string_agg(line, ',') || ']]') FROM new GROUP BY part
+)
+SELECT count(*) FROM told
+
 -- name: read_tags
 SELECT tag, stamp
 FROM roadworthy.cache_tags
