@@ -5,6 +5,7 @@ Probes      answers /livez, /readyz, /startupz and /health, goes no further    p
 Identity    request id and trace, in every log line                           identity.py
 Measuring   counts and times                                                  measuring.py, route.py
 Draining    knows what is in flight, and ends event streams at a stop         draining.py
+Edging      says what browsers and CDNs may keep, answers 304                 edging.py
 Problems    turns what escapes the application into problem details           problems.py, frameworks.py
 """
 
@@ -22,6 +23,7 @@ from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.draining import Drain, Draining
+from roadworthy.http.edging import Edging, matched
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.frameworks import register_problems
 from roadworthy.http.identity import Identity
@@ -61,7 +63,8 @@ class Stack:
         self._bridge: Bridge | None = None
         self._lifespan = Lifespan(app, service)
         self._problems = Problems(app)
-        self._identity = Identity(Measuring(Draining(self._problems, self.drain), service, self.drain, route))
+        self._edging = Edging(self._problems, service, route)
+        self._identity = Identity(Measuring(Draining(self._edging, self.drain), service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
@@ -74,6 +77,8 @@ class Stack:
             if scope["path"] in PATHS:
                 await self._probes(scope, receive, exchange)
             else:
+                if self._edging.rules.has_routes:
+                    matched(scope, self._edging.rules)
                 await self._identity(scope, receive, exchange)
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)

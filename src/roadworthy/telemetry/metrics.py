@@ -23,6 +23,12 @@ HTTP_REQUESTS = MetricSpec(
     (_METHOD, _ROUTE, Label("status")),
 )
 HTTP_REQUESTS_IN_PROGRESS = MetricSpec("http_requests_in_progress", "gauge", "Requests being answered now.")
+HTTP_EDGE_TAG_OVERFLOWS = MetricSpec(
+    "http_edge_tag_overflows_total",
+    "counter",
+    "Responses that no CDN may keep, since their tags do not fit into its header.",
+    (_ROUTE,),
+)
 
 
 def http_request_duration(buckets: tuple[float, ...] = LATENCY_BUCKETS) -> MetricSpec:
@@ -66,6 +72,7 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     HTTP_REQUESTS,
     HTTP_REQUEST_DURATION,
     HTTP_REQUESTS_IN_PROGRESS,
+    HTTP_EDGE_TAG_OVERFLOWS,
     LABEL_OVERFLOW,
     INFORMATION,
     *PROCESS_METRICS,
