@@ -26,7 +26,8 @@
     ├── SourceTimeout           a cache has no value, and its source did not give one in time
     ├── SourceCancelled         the loading of a cached value was cancelled from within
     ├── LockNotAcquired         a distributed lock did not come free in time
-    └── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
+    ├── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
+    └── PurgeFailed             a CDN refused a purge, or did not accept it in time
 
 Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
 exit code 2 and prints the message without a traceback.
@@ -160,3 +161,7 @@ class LockNotAcquired(RoadworthyError, TimeoutError):
 
 class InvalidPurge(RoadworthyError, ValueError):
     """A CDN was asked to purge what it cannot, or nothing."""
+
+
+class PurgeFailed(RoadworthyError):
+    """A CDN refused a purge, or did not accept it in time."""

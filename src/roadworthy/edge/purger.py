@@ -19,6 +19,7 @@ from roadworthy.edge.sender import Ended, Sender, Timing
 from roadworthy.edge.signature import Credentials
 from roadworthy.edge.tags import united
 from roadworthy.edge.varnish import VarnishApi
+from roadworthy.errors import PurgeFailed
 from roadworthy.telemetry import logging
 from roadworthy.telemetry.registry import MetricRegistry
 
@@ -32,7 +33,7 @@ class Purger:
     def __init__(
         self, cdns: Sequence[Cdn], senders: Sequence[Sender], ended: Callable[[Ended], None] | None = None
     ) -> None:
-        """Purge by `senders`; those of `cdns` that have none cannot be asked, which is counted as skipped."""
+        """Purge by `senders`; those of `cdns` that have none cannot be asked, and `ended` is told of what they skip."""
         self._cdns = tuple(cdns)
         self._senders = tuple(senders)
         self._ended = ended
@@ -82,9 +83,20 @@ class Purger:
         return sum(sender.waiting for sender in self._senders)
 
     async def settled(self) -> None:
-        """Wait until every CDN has accepted or refused what it was asked, or was given up."""
+        """Wait until every CDN has accepted what it was asked.
+
+        Raises:
+            PurgeFailed: one of them refused something meanwhile, whoever had asked for it, or never accepted it.
+        """
+        before = [sender.given_up for sender in self._senders]
         for sender in self._senders:
             await sender.settled()
+        for sender, count in zip(self._senders, before, strict=True):
+            if (more := sender.given_up - count) > 0:
+                raise PurgeFailed(
+                    f"CDN {sender.cdn.name!r} has not purged {more} of what it was asked: {sender.last_reason}. Mend "
+                    "that, and purge it again"
+                )
 
     @asynccontextmanager
     async def running(self, drain: float = DRAIN_SECONDS) -> AsyncIterator[Purger]:

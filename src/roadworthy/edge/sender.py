@@ -71,6 +71,8 @@ class Sender:
         self._bucket = None if cdn.allowance is None else TokenBucket(cdn.allowance, self._timing.clock())
         self._under_way: dict[Batch, None] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self.given_up = 0
+        self.last_reason = ""
         self._hurry = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -201,6 +203,8 @@ class Sender:
 
     def _give_up(self, batch: Batch, outcome: Outcome, reason: str) -> None:
         self._log.error("a purge was given up; the CDN may serve what is out of date", **self._about(batch, reason))
+        self.given_up += len(batch.values)
+        self.last_reason = reason
         self._ended(self._end_of(batch, outcome, reason))
 
     def _end_of(self, batch: Batch, outcome: Outcome, reason: str) -> Ended:

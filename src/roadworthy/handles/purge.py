@@ -52,7 +52,11 @@ class Cdns:
         binding.pool.after_commit(after_commit)
 
     async def settled(self) -> None:
-        """Wait until every CDN has accepted what it was asked, has refused it, or was given up."""
+        """Wait until every CDN has accepted what it was asked.
+
+        Raises:
+            PurgeFailed: one of them refused something meanwhile, whoever had asked for it, or never accepted it.
+        """
         await self._purger().settled()
 
     def _purger(self) -> Purger:
