@@ -15,8 +15,8 @@ from roadworthy.redis.errors import RedisDown, Refused
 from roadworthy.redis.link import Link, connect
 from roadworthy.redis.protocol import pack, pack_get
 from roadworthy.redis.script import Script
-from roadworthy.waits import growing_waits
 from roadworthy.telemetry.logging import get_logger
+from roadworthy.waits import growing_waits
 
 log = get_logger(__name__)
 

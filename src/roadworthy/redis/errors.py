@@ -24,6 +24,14 @@ class RedisDown(RedisError):
     """The server is not connected, did not answer in time, or said what is no Redis."""
 
 
+class ForeignProtocol(RedisDown):
+    """What came is no reply of a Redis."""
+
+    def __init__(self, message: str) -> None:
+        """`message` is the parser's."""
+        super().__init__(f"the server does not speak Redis's protocol: {message}")
+
+
 class Refused(RedisError):
     """The server answered a command with an error; others may succeed. `code` is its first word, as in OOM."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from roadworthy.errors import MissingExtra
-from roadworthy.redis.errors import RedisDown, Refused
+from roadworthy.redis.errors import ForeignProtocol, Refused
 
 try:
     import hiredis
@@ -26,16 +26,12 @@ class Parser(Protocol):
         """Take what came."""
 
     def gets(self) -> object:
-        """Return the next reply, or NOTHING. Raise RedisDown for what is not the protocol."""
+        """Return the next reply, or NOTHING. Raise ForeignProtocol for what is none."""
 
 
 def parser() -> Parser:
     """Return a parser for one connection."""
-    return hiredis.Reader(protocolError=_foreign, replyError=Refused, notEnoughData=NOTHING)
-
-
-def _foreign(message: str) -> Exception:
-    return RedisDown(f"the server does not speak Redis's protocol: {message}")
+    return hiredis.Reader(protocolError=ForeignProtocol, replyError=Refused, notEnoughData=NOTHING)
 
 
 def pack(*parts: str | int | float | bytes) -> bytes:

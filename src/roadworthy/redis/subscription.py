@@ -12,8 +12,8 @@ from roadworthy.redis.address import Address
 from roadworthy.redis.errors import RedisDown, RedisError
 from roadworthy.redis.link import Link, connect
 from roadworthy.redis.protocol import pack
-from roadworthy.waits import growing_waits
 from roadworthy.telemetry.logging import get_logger
+from roadworthy.waits import growing_waits
 
 log = get_logger(__name__)
 
