@@ -7,10 +7,10 @@ STAMP := .venv/.installed
 PINNED = --require-hashes --requirement $(1) --constraint $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format lock .venv
+.PHONY: help run test check bench cache-tests format lock .venv
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[.a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[.a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv ## Start Site Search with its own documentation as the first site to index
 	@echo "Starting Site Search (Ctrl-C stops everything it started)"
@@ -34,6 +34,9 @@ bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minu
 	@echo "Installing the peers"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call PINNED,benchmarks/constraints.txt)
 	@for area in jobs http crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
+
+cache-tests: .venv ## Run the public suite for HTTP caches (SUITE=a clone of http-tests/cache-tests after npm install)
+	@$(BIN)/python scripts/cache_tests.py "$(SUITE)" $(ARGS)
 
 format: .venv ## Format the code
 	$(BIN)/ruff check --fix .

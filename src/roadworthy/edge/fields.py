@@ -20,7 +20,7 @@ NOT_STORED = frozenset(
         b"upgrade",
     }
 )
-"""What concerns one connection, and is neither stored nor passed on (RFC 9110, section 7.6.1; RFC 9111, section 3.1)."""
+"""What concerns one connection and is not stored (RFC 9110, section 7.6.1; RFC 9111, section 3.1)."""
 
 
 def joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

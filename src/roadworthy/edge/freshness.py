@@ -1,8 +1,8 @@
 """Whether a response may be stored by a shared cache, for how long it is fresh, and when it may be used (RFC 9111).
 
-Where the RFC leaves a choice, the careful one is taken; where it allows what hands one user's content to another, it is
-not taken unless the application says so: a response with `Set-Cookie`, and one to a request with a `Cookie`, are private
-unless they are marked for shared caches.
+Where the RFC leaves a choice, the careful one is taken. What it allows although it may hand one user's content to
+another is not done unasked: a response with `Set-Cookie` is not stored, and one to a request with a `Cookie` only if it
+is marked for shared caches.
 """
 
 from __future__ import annotations

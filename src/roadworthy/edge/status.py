@@ -32,5 +32,10 @@ def forwarded(
     )
 
 
+def refused(name: str, detail: str) -> bytes:
+    """Return the value for a request that was neither served from the store nor sent on."""
+    return _joined(name, f"detail={detail}")
+
+
 def _joined(*parts: str | None) -> bytes:
     return "; ".join(part for part in parts if part is not None).encode("ascii")

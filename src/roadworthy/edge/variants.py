@@ -40,8 +40,8 @@ def selecting(names: Iterable[bytes], fields: Mapping[bytes, bytes]) -> str:
 def normalised(name: bytes, value: bytes) -> bytes:
     """Return a request header's value without differences that mean nothing (RFC 9111, section 4.1).
 
-    Space around commas goes; codings and languages are compared in lower case; the order of codings, which says nothing,
-    is made one. The order of languages stays: many applications take the first.
+    Space around commas goes; codings and languages are compared in lower case; codings, whose order says nothing, are
+    sorted. The order of languages stays: many applications take the first.
     """
     if name in _AS_THEY_ARE or b'"' in value:
         return value
