@@ -2,6 +2,8 @@
 
 from roadworthy._version import __version__
 from roadworthy.bridge import from_thread
+from roadworthy.cache.caches import CacheStatistics
+from roadworthy.cache.lease import Lease
 from roadworthy.database.queries import load_queries
 from roadworthy.duration import days, hours, minutes, seconds
 from roadworthy.edge.cdn import cloudflare, cloudfront, fastly, varnish
@@ -14,11 +16,14 @@ from roadworthy.errors import (
     EncryptionKeyMissing,
     InvalidArguments,
     InvalidFilter,
+    InvalidKey,
     InvalidPurge,
     InvalidResult,
+    InvalidValue,
     JobNotFound,
     JobProcessDied,
     LeaseLost,
+    LockNotAcquired,
     MigrationError,
     MissingExtra,
     NoResult,
@@ -26,14 +31,18 @@ from roadworthy.errors import (
     PurgeFailed,
     RoadworthyError,
     SettingError,
+    SourceCancelled,
+    SourceTimeout,
     TransactionEnded,
     UniqueKeyTaken,
     WorkerStuck,
     WrongThread,
 )
+from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Job, Queue
+from roadworthy.handles.lock import Lock
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.purge import Cdns
 from roadworthy.handles.resource import Resource
@@ -54,6 +63,8 @@ from roadworthy.service import Service, ServiceSpec
 __all__ = [
     "AlreadyRunning",
     "Backoff",
+    "Cache",
+    "CacheStatistics",
     "Cdns",
     "Counter",
     "CurrentJob",
@@ -69,13 +80,18 @@ __all__ = [
     "Histogram",
     "InvalidArguments",
     "InvalidFilter",
+    "InvalidKey",
     "InvalidPurge",
     "InvalidResult",
+    "InvalidValue",
     "Job",
     "JobNotFound",
     "JobProcessDied",
+    "Lease",
     "LeaseLost",
     "Limit",
+    "Lock",
+    "LockNotAcquired",
     "MigrationError",
     "MissingExtra",
     "NoResult",
@@ -93,6 +109,8 @@ __all__ = [
     "ServiceSpec",
     "SettingError",
     "Snooze",
+    "SourceCancelled",
+    "SourceTimeout",
     "TransactionEnded",
     "UniqueKeyTaken",
     "WorkerStuck",

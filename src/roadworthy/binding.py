@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roadworthy.cache.caches import Caches
     from roadworthy.database.pool import Pool
     from roadworthy.edge.purger import Purger
     from roadworthy.jobs.engine import Engine
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class Binding:
     """The parts that stand behind a service's handles while it runs.
 
-    `engine` keeps the jobs in the database behind `pool`, so that they join its transactions. `keys` are those of
-    encrypted jobs. `purger` purges the CDNs.
+    `engine` keeps the jobs in the database behind `pool`, so that they join its transactions. `caches` are the
+    declared ones. `keys` are those of encrypted jobs. `purger` purges the CDNs.
     """
 
     pool: Pool
@@ -26,3 +27,4 @@ class Binding:
     metrics: MetricRegistry
     keys: Keys | None = None
     purger: Purger | None = None
+    caches: Caches | None = None

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from roadworthy.cache.spec import CacheSpec, Tier
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import Declared, declaring_directory, declaring_place
 from roadworthy.duration import days, minutes, seconds
@@ -22,9 +23,11 @@ from roadworthy.edge.spec import EdgeSpec, FrontSpec
 from roadworthy.edge.spec import Policy as EdgePolicy
 from roadworthy.edge.tags import Front
 from roadworthy.errors import DeclarationError, NotRunning
+from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Queue
+from roadworthy.handles.lock import Lock
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.purge import Cdns
 from roadworthy.handles.resource import Resource
@@ -74,6 +77,7 @@ class ServiceSpec:
     request_buckets: tuple[float, ...]
     places: Mapping[tuple[str, str], str]
     scaling: Mapping[str, Scaling]
+    caches: tuple[CacheSpec, ...] = ()
     cdns: tuple[PurgedCdn, ...] = ()
     edges: tuple[EdgeSpec, ...] = ()
     fronts: tuple[FrontSpec, ...] = ()
@@ -140,6 +144,7 @@ class Service:
             request_buckets=self._buckets(of("objective")),
             places=dict(self.declared.places),
             scaling=dict(self._scaling),
+            caches=of("cache"),
             cdns=of("cdn"),
             edges=of("edge"),
             fronts=of("front"),
@@ -230,6 +235,68 @@ class Service:
         for cdn in cdns:
             self.declared.add("cdn", cdn)
         return Cdns(self, cdns)
+
+    def cache(
+        self,
+        name: str,
+        *,
+        ttl: timedelta,
+        stale: timedelta = timedelta(0),
+        negative_ttl: timedelta | None = None,
+        jitter: float = 0.1,
+        early: float = 1.0,
+        retry_after: timedelta = seconds(5),
+        soft_timeout: timedelta | None = None,
+        timeout: timedelta | None = None,
+        lock: bool = True,
+        tiers: Sequence[Tier] = ("memory", "shared"),
+        entries: int = 10_000,
+        bytes: int = 64 * 1024 * 1024,
+        store_timeout: timedelta = seconds(0.25),
+        compress_over: int | None = None,
+    ) -> Cache:
+        """Declare a cache, in the memory of each process and in a store that they share.
+
+        A value is fresh for `ttl`, less up to the share `jitter`. For `stale` after that it is still served, while one
+        caller refreshes it, and where its source fails, which is not asked again for `retry_after`. `negative_ttl` is
+        the `ttl` of None. `early` has what was costly refreshed the sooner before its time, 0 for never.
+
+        `soft_timeout` is how long a caller waits for the source where a stale value is at hand, by default not at all;
+        `timeout` where none is, by default for ever. What comes later is kept. With `lock`, one process at a time asks
+        the source for a key.
+
+        The store is the Redis of `REDIS_URL`, else the service's database; `tiers` names "memory", "shared" or both.
+        `entries` and `bytes` bound what a process keeps in memory, `store_timeout` bounds each exchange with the store,
+        and values of more than `compress_over` encoded bytes are compressed there.
+        """
+        spec = CacheSpec(
+            name,
+            ttl,
+            stale,
+            negative_ttl,
+            jitter,
+            early,
+            retry_after,
+            soft_timeout,
+            timeout,
+            lock,
+            tuple(tiers),
+            entries,
+            bytes,
+            store_timeout,
+            compress_over,
+        )
+        self.declared.add("cache", spec)
+        return Cache(self, spec)
+
+    def lock(self, name: str, *, lease: timedelta = seconds(30), wait: timedelta = seconds(10)) -> Lock:
+        """Make a lock that one process at a time holds: an `async with`, which renews it meanwhile.
+
+        A holder that dies gives it back after `lease`; others wait for it for `wait`, then LockNotAcquired is raised.
+        It saves work that would be done twice, and is no proof against it: a process that stops for longer than
+        `lease` does not know that another one has the lock. What must not happen twice, the database has to refuse.
+        """
+        return Lock(self, name, lease, wait)
 
     def workflow(
         self,

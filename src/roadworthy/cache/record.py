@@ -20,7 +20,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -42,7 +42,11 @@ class Entry:
     """One value as tiers keep it. `data` is MessagePack; times are Unix time in seconds, by the store's clock.
 
     A tombstone is what a deletion leaves behind for a while, so that a value whose loading began before it is not kept.
-    `hits` is the memory tier's: how often the entry was used there of late. No record bears it.
+
+    The rest is of this process alone, and no record bears it. `hits` is the memory tier's: how often the entry was used
+    there of late. `value` is handed out as it is, or what `copy` makes of it; `codec` says by what it was decoded.
+    Before `quiet_until`, by the process's monotonic clock, a hit needs no decision. Its tags were last looked at in
+    `generation` of its cache's `tally`. `aliases` are the calls that lead straight here.
     """
 
     data: bytes
@@ -53,6 +57,13 @@ class Entry:
     cost: float = 0.0
     tombstone: bool = False
     hits: int = 0
+    value: Any = None
+    copy: Callable[[Any], Any] | None = None
+    codec: object = None
+    quiet_until: float = 0.0
+    generation: int = -1
+    tally: Any = None
+    aliases: list[tuple[dict[Any, Entry], Any]] | None = None
 
 
 def encode(entry: Entry, compress_over: int | None = None) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from roadworthy.binding import Binding
+from roadworthy.cache import metrics as cache_metrics
 from roadworthy.database import metrics as database_metrics
 from roadworthy.database import migration
 from roadworthy.database.pool import Pool
@@ -22,6 +23,7 @@ from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
+from roadworthy.runtime import caching
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
 from roadworthy.telemetry import metrics as telemetry_metrics
@@ -55,7 +57,12 @@ async def running(
             await migration.apply(dsn, migrations(service.spec))
         async with (
             opened(
-                service.spec, dsn, name=name, keys=keys_of(settings.encryption_keys), environment=os.environ
+                service.spec,
+                dsn,
+                name=name,
+                keys=keys_of(settings.encryption_keys),
+                environment=os.environ,
+                redis_url=settings.redis_url,
             ) as binding,
             service.bind(binding),
         ):
@@ -70,10 +77,13 @@ async def opened(
     name: str | None = None,
     keys: Keys | None = None,
     environment: Mapping[str, str] | None = None,
+    redis_url: str | None = None,
+    share: bool = True,
 ) -> AsyncIterator[Binding]:
-    """Open what stands behind a service's handles: a pool of connections, the job engine, a metric registry.
+    """Open what stands behind a service's handles: a pool of connections, the job engine, its caches, its metrics.
 
-    `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged.
+    `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged. Caches
+    are shared through the Redis at `redis_url`, else through the database, and with `share=False` with nobody.
     """
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
@@ -81,8 +91,11 @@ async def opened(
         database_metrics.track(registry, pool.statistics)
         engine = PostgresEngine(pool, dsn, metrics=registry)
         try:
-            async with purger.opened(spec.cdns, environment, registry) as purging:
-                yield Binding(pool, engine, registry, keys, purging)
+            async with (
+                purger.opened(spec.cdns, environment, registry) as purging,
+                caching.opened(spec, dsn if share else None, redis_url, pool, registry) as caches,
+            ):
+                yield Binding(pool, engine, registry, keys, purging, caches)
         finally:
             await engine.close()
 
@@ -94,6 +107,7 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *database_metrics.CATALOGUE,
         *jobs_metrics.CATALOGUE,
         *edge_metrics.CATALOGUE,
+        *cache_metrics.CATALOGUE,
         *spec.metrics,
     )
 

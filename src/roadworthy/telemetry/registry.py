@@ -114,6 +114,7 @@ class MetricRegistry:
         self._registry = CollectorRegistry(auto_describe=False)
         self._process = ProcessCollector(registry=None)
         self._bound: dict[str, Bound] = {}
+        self._before: list[Callable[[], None]] = []
         self._overflow = self._create(LABEL_OVERFLOW, None)
         for spec in specs:
             if spec.name not in _PROCESS_NAMES:
@@ -135,12 +136,22 @@ class MetricRegistry:
             )
         return bound
 
+    def before_reading(self, call: Callable[[], None]) -> None:
+        """Have `call` carry over, before each snapshot, what was counted in a cheaper way since the last."""
+        self._before.append(call)
+
+    def _carry_over(self) -> None:
+        for call in self._before:
+            call()
+
     def value(self, series: str, labels: Mapping[str, str] | None = None) -> float | None:
         """Return one series' value, as in `value("jobs_total", {"queue": "mail"})`; None if there is no such series."""
+        self._carry_over()
         return self._registry.get_sample_value(series, dict(labels or {}))
 
     def snapshot(self) -> Snapshot:
         """Return what every metric holds now."""
+        self._carry_over()
         families = [
             Family(
                 bound.spec.name,

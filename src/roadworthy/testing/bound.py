@@ -33,7 +33,7 @@ async def running(service: Service, *, jobs: Jobs = "kept") -> AsyncIterator[Ser
         MigrationError: a migration failed.
     """
     keys = keys_of(os.environ.get("ROADWORTHY_ENCRYPTION_KEYS"))
-    async with database(service) as dsn, opened(service.spec, dsn, name="test", keys=keys) as binding:
+    async with database(service) as dsn, opened(service.spec, dsn, name="test", keys=keys, share=False) as binding:
         bound = binding if jobs == "kept" else inline(service, binding)
         async with service.bind(bound):
             yield service

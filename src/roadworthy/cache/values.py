@@ -1,0 +1,101 @@
+"""Values as bytes and back: MessagePack by the loader's annotation, and how a kept value is handed out.
+
+What is handed out is always what was encoded, to the first caller as to every later one, and no caller can change what
+the next one gets: an immutable value is shared, a flat dict, list or set is copied, anything else is decoded anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from roadworthy.cache.record import Entry
+from roadworthy.errors import DeclarationError, InvalidValue
+
+_IMMUTABLE = frozenset((str, int, float, bool, type(None), bytes, datetime, date, time, timedelta, Decimal, UUID))
+_COPIED: dict[type, Callable[[Any], Any]] = {dict: dict.copy, list: list.copy, set: set.copy}
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Codec:
+    """Encodes and decodes values of one type."""
+
+    def __init__(self, kind: Any = Any, what: str = "a cached value") -> None:
+        """Compile for `kind`, `what` being of that type; raise DeclarationError where MessagePack cannot carry it."""
+        self.kind = kind
+        self._what = what
+        try:
+            self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(kind).decode
+        except TypeError as error:
+            raise DeclarationError(
+                f"{what} is {kind}, which MessagePack cannot carry: {error}; return a msgspec.Struct, a dataclass, a "
+                "TypedDict or a built-in type"
+            ) from None
+
+    def encode(self, value: Any) -> bytes:
+        """Return a value as MessagePack; raise InvalidValue where it is not of the type."""
+        try:
+            return _encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidValue(f"{self._what} cannot be kept: {error}; return what MessagePack can carry") from None
+
+    def fill(self, entry: Entry) -> bool:
+        """Decode an entry's data for handing out; False where it is not of the type, as after a change of that."""
+        try:
+            value = self._decode(entry.data)
+        except msgspec.MsgspecError:
+            return False
+        entry.codec = self
+        if is_immutable(value):
+            entry.value, entry.copy = value, None
+        elif type(value) in _COPIED and all(map(is_immutable, _members(value))):
+            entry.value, entry.copy = value, _COPIED[type(value)]
+        else:
+            entry.value, entry.copy = entry.data, self._decode
+        return True
+
+    def refusal(self, entry: Entry) -> InvalidValue:
+        """Return the error of a loaded value whose data is not of the type."""
+        try:
+            self._decode(entry.data)
+        except msgspec.MsgspecError as error:
+            return InvalidValue(f"{self._what} is annotated as {self.kind}, but is not that: {error}; correct one")
+        raise AssertionError(self.kind)
+
+
+ANY = Codec()
+"""For values without an annotation: they come back as MessagePack knows them, tuples as lists and objects as dicts."""
+
+
+def handed_out(entry: Entry) -> Any:
+    """Return the value of a filled entry, which the caller may do with as it likes."""
+    return entry.value if entry.copy is None else entry.copy(entry.value)
+
+
+def is_immutable(value: Any) -> bool:
+    """Return whether nothing within a decoded value can be changed."""
+    kind = type(value)
+    if kind in _IMMUTABLE or isinstance(value, Enum):
+        return True
+    if kind is tuple or kind is frozenset:
+        return all(map(is_immutable, value))
+    if isinstance(value, msgspec.Struct):
+        frozen = value.__struct_config__.frozen
+        return frozen and all(is_immutable(getattr(value, name)) for name in value.__struct_fields__)
+    if dataclasses.is_dataclass(value):
+        parameters = getattr(value, "__dataclass_params__")  # noqa: B009 (mypy does not know it)
+        return bool(parameters.frozen) and all(
+            is_immutable(getattr(value, field.name)) for field in dataclasses.fields(value)
+        )
+    return False
+
+
+def _members(value: Any) -> Any:
+    return value.values() if type(value) is dict else value
