@@ -91,6 +91,7 @@ class Listener:
         """See `Store.listening`. Entered after the first attempt, whatever comes of it."""
         tried = asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._listen(changed, interrupted, tried))
+        task.add_done_callback(lambda _: tried.set())
         try:
             await tried.wait()
             yield

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from roadworthy.runtime.scratch import ScratchServer
 
-from .stores import KINDS, Backend, Kind, RedisServer, dictionary_backend, postgres_backend, redis_backend, redis_server
-
-
-@pytest.fixture(scope="session")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis for all tests; each finds it empty."""
-    with redis_server(tmp_path_factory.mktemp("redis")) as started:
-        yield started
+from .stores import KINDS, Backend, Kind, dictionary_backend, postgres_backend, prepared, redis_backend
 
 
 @pytest.fixture(params=KINDS)
@@ -24,24 +19,28 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return chosen
 
 
-@pytest.fixture
-def server(kind: Kind, request: pytest.FixtureRequest) -> RedisServer | ScratchServer | None:
-    """A server of the kind, started for the first test that asks."""
-    if kind == "dictionary":
-        return None
-    started: RedisServer | ScratchServer = request.getfixturevalue("redis" if kind == "redis" else "postgres_server")
-    return started
+@pytest.fixture(scope="session")
+def prepared_database(postgres_server: ScratchServer) -> Iterator[str]:
+    """A database with the tables of caches for all tests; each finds them empty."""
+    dsn = asyncio.run(prepared(postgres_server))
+    yield dsn
+    asyncio.run(postgres_server.drop_database(dsn))
 
 
 @pytest.fixture
-async def backend(server: RedisServer | ScratchServer | None) -> AsyncIterator[Backend]:
+def fresh(kind: Kind, request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Backend]:
+    """What empties the store; a server is started for the first test that asks."""
+    if kind == "redis":
+        return redis_backend(request.getfixturevalue("redis_server"))
+    if kind == "postgres":
+        return postgres_backend(
+            request.getfixturevalue("prepared_database"), request.getfixturevalue("postgres_server")
+        )
+    return dictionary_backend()
+
+
+@pytest.fixture
+async def backend(fresh: AbstractAsyncContextManager[Backend]) -> AsyncIterator[Backend]:
     """An empty store."""
-    if isinstance(server, RedisServer):
-        async with redis_backend(server) as opened:
-            yield opened
-    elif isinstance(server, ScratchServer):
-        async with postgres_backend(server) as opened:
-            yield opened
-    else:
-        async with dictionary_backend() as opened:
-            yield opened
+    async with fresh as opened:
+        yield opened
