@@ -26,7 +26,7 @@ class RedisServer:
     def __init__(self, *options: str) -> None:
         # The path of a socket must be short.
         directory = self._directory = Path(tempfile.mkdtemp(prefix="rw-redis-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.socket_url = f"unix://{directory}/redis.sock?db=0"
         self._command = [
@@ -76,7 +76,8 @@ class RedisServer:
         try:
             yield
         finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+            if self._process is not None:
+                os.kill(self._process.pid, signal.SIGCONT)
 
 
 @asynccontextmanager
@@ -90,7 +91,8 @@ async def running(*options: str) -> AsyncIterator[RedisServer]:
         server.remove()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -33,23 +33,30 @@ end
 WRITE = Script(
     _COMMON
     + """
-local kept = {}
+local function has_later(key, stamp)
+  local there = redis.pcall('GETRANGE', key, 2, 9)
+  return type(there) == 'string' and #there == 8 and is_later(there, stamp)
+end
+
+local kept, refused = {}, {}
 for index, key in ipairs(KEYS) do
   local action, lifetime, record = ARGV[3 * index + 1], ARGV[3 * index + 2], ARGV[3 * index + 3]
   local stamp = string.sub(record, 3, 10)
-  local there = redis.pcall('GETRANGE', key, 2, 9)
-  if type(there) == 'string' and #there == 8 and is_later(there, stamp) then
+  if has_later(key, stamp) then
     kept[index] = 0
   else
     if action == 'd' then redis.pcall('DEL', key) end
     local answer = redis.pcall('SET', key, record, 'PX', lifetime)
     if answer.err then
       problem = answer
-      redis.pcall('DEL', key)
+      refused[key] = stamp
     end
     kept[index] = 1
     changes[#changes + 1] = change(action, stamp, string.sub(key, prefix))
   end
+end
+for key, stamp in pairs(refused) do
+  if not has_later(key, stamp) then redis.pcall('DEL', key) end
 end
 tell()
 return problem or kept
