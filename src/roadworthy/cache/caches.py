@@ -169,6 +169,10 @@ class Caches:
                 for cache in caches.open_caches.values():
                     cache.tiers.close()
 
+    def hit_ratios(self) -> dict[str, float]:
+        """Return the share of hits by cache."""
+        return {name: cache.statistics().hit_ratio for name, cache in self.open_caches.items()}
+
     def of(self, name: str) -> OpenCache:
         """Return the cache of a name."""
         return self.open_caches[name]

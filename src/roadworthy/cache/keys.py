@@ -157,7 +157,7 @@ class KeyTemplate:
     def _refuse_self(self, call: Call) -> None:
         if call.names and call.names[0] in ("self", "cls"):
             raise DeclarationError(
-                f"cached function {call.name!r} is a method, whose objects nothing tells apart; write key= with what does"
+                f"cached function {call.name!r} is a method, whose objects nothing tells apart; write key="
             )
 
     def _check(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from roadworthy.cache import metrics as cache_metrics
 from roadworthy.check.app import App
 from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
@@ -65,7 +66,14 @@ _STATUSES = Values(frozenset(str(status) for status in range(100, 600)))
 def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
     """Return every metric that the service exports, its own last."""
     http = telemetry_metrics.catalogue(spec.request_buckets)
-    return (*http, *database_metrics.CATALOGUE, *jobs_metrics.CATALOGUE, *edge_metrics.CATALOGUE, *spec.metrics)
+    return (
+        *http,
+        *database_metrics.CATALOGUE,
+        *jobs_metrics.CATALOGUE,
+        *edge_metrics.CATALOGUE,
+        *cache_metrics.CATALOGUE,
+        *spec.metrics,
+    )
 
 
 def catalogue(spec: ServiceSpec, app: App | None) -> Mapping[str, Series]:
@@ -119,6 +127,8 @@ def _platform_values(label: Label, metric: MetricSpec, spec: ServiceSpec, app: A
             return _listed(*(queue.name for queue in spec.queues), OVERFLOW)
         case "job" if metric in jobs_metrics.CATALOGUE:
             return _listed(*(job.name for job in spec.jobs), OVERFLOW)
+        case "cache" if metric in cache_metrics.CATALOGUE:
+            return _listed(*(cache.name for cache in spec.caches), OVERFLOW)
         case "cdn" if metric in edge_metrics.CATALOGUE:
             return _listed(*(cdn.name for cdn in spec.cdns), OVERFLOW)
     return None

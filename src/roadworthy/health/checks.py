@@ -1,4 +1,4 @@
-"""The checks that come with a service: its database answers, and its queues are worked off in time."""
+"""The checks that come with a service: its database and its caches' store answer, its queues are worked off in time."""
 
 from __future__ import annotations
 
@@ -82,3 +82,31 @@ def queue_check(
         return readings
 
     return Check("queues", run, critical=False)
+
+
+def cache_check(
+    ping: Callable[[], Awaitable[object]] | None,
+    hit_ratios: Callable[[], Mapping[str, float]],
+    waiting: Callable[[], int],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Check:
+    """Return a check that tells the share of hits of each cache, and how long their store took to answer a `ping`.
+
+    A store that does not answer is a warning: caches go on without it. `waiting` counts the changes that it has to
+    make up for. Without a `ping`, there is none.
+    """
+
+    async def run() -> Sequence[Reading]:
+        readings = [Reading(f"{name}:hitRatio", "pass", round(ratio, 4)) for name, ratio in hit_ratios().items()]
+        if ping is None:
+            return readings
+        began = clock()
+        try:
+            await ping()
+        except Exception as error:
+            missed = f"does not answer ({error}); {waiting()} changes wait for it"
+            return [*readings, Reading("caches:store", "warn", output=missed)]
+        return [*readings, Reading("caches:store", "pass", round((clock() - began) * 1000, 3), "ms")]
+
+    return Check("caches", run, critical=False)

@@ -12,7 +12,7 @@ from roadworthy.health.policy import Reading
 
 Observe = Callable[[], Awaitable[Sequence[Reading]]]
 
-RESERVED = frozenset(("database", "processes", "queues"))
+RESERVED = frozenset(("caches", "database", "processes", "queues"))
 """The checks that come with a service."""
 
 

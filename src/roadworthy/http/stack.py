@@ -12,13 +12,13 @@ Problems    turns what escapes the application into problem details           pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from roadworthy.bridge import BRIDGE, Bridge
-from roadworthy.health.checks import database_check, queue_check
-from roadworthy.health.policy import HealthState
+from roadworthy.health.checks import cache_check, database_check, queue_check
+from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
@@ -106,7 +106,7 @@ class Stack:
 
 
 def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[Check, ...]:
-    """Return the checks of a service: its database, its queues' latencies, and those that it declares itself."""
+    """Return the checks of a service: its database, queues and caches, and those that it declares itself."""
     checks: list[Check] = []
     if spec.database is not None or spec.queues:
         checks.append(database_check(lambda: binding().pool.fetchval("SELECT 1")))
@@ -117,4 +117,19 @@ def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[C
             return consumers(await binding().engine.operations.workers())
 
         checks.append(queue_check(lambda: binding().engine.counts(), lambda: binding().engine.now(), targets, workers))
+    if spec.caches:
+        checks.append(_caches(binding))
     return (*checks, *spec.checks)
+
+
+def _caches(binding: Callable[[], Binding]) -> Check:
+    async def run() -> Sequence[Reading]:
+        caches = binding().caches
+        if caches is None:
+            return []
+        store = caches.node.store
+        ping = None if store is None else store.now
+        check = cache_check(ping, caches.hit_ratios, lambda: len(caches.node.pending))
+        return await check.run()
+
+    return Check("caches", run, critical=False)

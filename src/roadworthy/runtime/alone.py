@@ -124,6 +124,7 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
                     name=name,
                     keys=keys_of(settings.encryption_keys),
                     environment=os.environ,
+                    redis_url=settings.redis_url,
                 ) as binding,
                 service.bind(binding),
             ):

@@ -99,7 +99,10 @@ class _Machine:
             await self._migrate(dsn)
             own = replace(self._spec.database or DatabaseSpec("main"), pool=_SUPERVISOR_POOL)
             service, spec = self._target.service, replace(self._spec, database=own)
-            async with opened(spec, dsn, name="supervisor") as binding, service.bind(binding, resources=False):
+            async with (
+                opened(spec, dsn, name="supervisor", redis_url=self._settings.redis_url) as binding,
+                service.bind(binding, resources=False),
+            ):
                 return await self._supervise(dsn, binding)
 
     @asynccontextmanager
