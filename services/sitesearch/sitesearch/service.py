@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from roadworthy import Service, hours, minutes, seconds
+from functools import partial
+
+from roadworthy import Service, hours, minutes, private, seconds, secret, shared
 
 service = Service("sitesearch", version="1.0.0", owner="search", app="sitesearch.app:app")
 
@@ -13,13 +15,38 @@ crawling = service.queue(
 )
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(5), workers=(1, 1), target_latency=minutes(5))
 
+# What it answers again without asking, until a write says otherwise: see answers.py.
+results = service.cache(
+    "results", ttl=minutes(5), stale=hours(1), negative_ttl=seconds(30), entries=5_000, compress_over=1024
+)
+suggestions = service.cache("suggestions", ttl=minutes(5), stale=hours(1), negative_ttl=seconds(30))
+sites = service.cache("sites", ttl=minutes(5), stale=hours(1), negative_ttl=seconds(30))
+analytics = service.cache("analytics", ttl=minutes(1), stale=minutes(10))
+
+# What browsers and CDNs may keep of it. What a search is counted by must reach the service, so not for long.
+_found = partial(
+    shared, browser=minutes(1), edge=minutes(5), stale=minutes(5), stale_if_error=hours(1), missing=seconds(10)
+)
+service.edge(
+    "GET /search",
+    _found(vary={"X-Fragment": ("results",)}, query=("site", "q", "page", "since", "exact")),
+    tags=("site:{site}",),
+)
+service.edge("GET /api/v1/sites/{site}/search", _found(query=("q", "page", "since", "exact")), tags=("site:{site}",))
+service.edge("GET /api/v1/sites/{site}/suggest", _found(query=("q", "limit")), tags=("site:{site}",))
+service.edge("GET /documentation/{path:path}", shared(browser=minutes(5), edge=minutes(5), query=()), cached=True)
+service.edge("GET /static/{path}", shared(browser=minutes(1), edge=minutes(1)))
+service.edge("GET /robots.txt", shared(browser=hours(1), edge=hours(1)))
+service.edge("GET /", private())
+service.edge("*", secret())
+
 # What it measures.
 searches = service.counter(
     "search_queries_total", "Searches served, by whether a page was found.", labels={"has_results": ("yes", "no")}
 )
 search_seconds = service.histogram(
     "search_query_seconds",
-    "Time that PostgreSQL and the highlighter took for one search.",
+    "Time that PostgreSQL and the highlighter took for one search; none for one that was answered before.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
 )
 crawls_started = service.counter("crawls_started_total", "Crawls begun.")

@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from roadworthy import current_job, hours, load_queries, minutes, seconds
+from sitesearch import answers
 from sitesearch.crawl.crawler import Crawler
 from sitesearch.crawl.frontier import Frontier
 from sitesearch.crawl.outcomes import Reason
@@ -93,7 +94,9 @@ async def begin_crawl(site_id: int, *, trigger: str = "manual") -> int | None:
     site = await pages.fetchrow(_SQL["site"], site_id)
     if site is None:
         raise LookupError(f"there is no site {site_id}")
-    crawl_id = await frontier.begin(site_id, CrawlSettings.of_site(site), trigger)
+    async with pages.transaction():
+        crawl_id = await frontier.begin(site_id, CrawlSettings.of_site(site), trigger)
+        await answers.forget_list()
     if crawl_id is not None:
         crawls_started.inc()
     return crawl_id
@@ -101,7 +104,10 @@ async def begin_crawl(site_id: int, *, trigger: str = "manual") -> int | None:
 
 async def cancel_crawl(crawl_id: int) -> bool:
     """Stop a crawl; False if it was not running."""
-    return await frontier.cancel(crawl_id)
+    async with pages.transaction():
+        cancelled = await frontier.cancel(crawl_id)
+        await answers.forget_list()
+    return cancelled
 
 
 async def _enqueue(crawl_id: int, urls: Sequence[str], delay: timedelta | None) -> None:
@@ -124,4 +130,5 @@ async def _count(outcome: Outcome) -> None:
         return
     (crawls_finished if ended.state == "finished" else crawls_failed).inc()
     crawl_seconds.observe(ended.seconds)
+    await answers.forget_site_of(ended.site_id)
     await refresh_vocabulary.enqueue(site_id=ended.site_id)

@@ -51,15 +51,25 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A page found. `title` and `excerpt` are safe HTML with the found words in `<mark>`."""
+    """A page found. `title_html` and `excerpt_html` are safe HTML with the found words in `<mark>`."""
 
     url: str
     plain_title: str
-    title: Markup
-    excerpt: Markup
+    title_html: str
+    excerpt_html: str
     date: datetime
     has_own_date: bool
     score: float
+
+    @property
+    def title(self) -> Markup:
+        """The title, to be put into a page as it is."""
+        return Markup(self.title_html)  # noqa: S704 (made by `mark`, which escapes)
+
+    @property
+    def excerpt(self) -> Markup:
+        """The excerpt, to be put into a page as it is."""
+        return Markup(self.excerpt_html)  # noqa: S704 (made by `excerpt`, which escapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +294,8 @@ def _result(row: Any, site: Site, forms: Sequence[Form]) -> Result:
     return Result(
         url=row["url"],
         plain_title=title,
-        title=mark(title, forms),
-        excerpt=excerpt(row["text"] or row["description"], forms),
+        title_html=str(mark(title, forms)),
+        excerpt_html=str(excerpt(row["text"] or row["description"], forms)),
         date=row["dated_at"],
         has_own_date=row["has_own_date"],
         score=row["score"],

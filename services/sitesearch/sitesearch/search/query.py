@@ -55,11 +55,21 @@ class Query:
         return self.terms[-1].words[-1] if self.open_ended and self.terms else None
 
 
+def squeezed(text: str) -> str:
+    """Return the shortest text that `parse` takes for the same query, so that one answer serves all its spellings.
+
+    A space at the end stays: it says that the last word is whole.
+    """
+    text = text[:LONGEST_QUERY].replace("\x00", " ")
+    words = " ".join(text.split())
+    return f"{words} " if words and text[-1].isspace() else words
+
+
 def parse(text: str) -> Query:
     """Return the terms of `text`, of which at most LONGEST_QUERY characters and MOST_TERMS terms count."""
-    text = text[:LONGEST_QUERY].replace("\x00", " ")
+    text = squeezed(text)
     last = text[-1:]
-    text = " ".join(text.split())
+    text = text.rstrip(" ")
     terms: list[Term] = []
     quoted = False
     for match in _TERM.finditer(text):

@@ -96,6 +96,12 @@ async def site_at(database: Database, start_url: str) -> str | None:
     return slug
 
 
+async def slug_of(database: Database, site: int) -> str | None:
+    """Return the slug of a site, or None where there is none."""
+    slug: str | None = await database.fetchval(QUERIES["slug_of"], site)
+    return slug
+
+
 async def latest_crawls(database: Database, site: int, limit: int = 10) -> list[Crawl]:
     """Return a site's crawls, the latest first."""
     return [Crawl(**dict(row)) for row in await database.fetch(QUERIES["latest_crawls"], site, limit)]

@@ -29,6 +29,9 @@ DELETE FROM sites WHERE slug = $1 RETURNING id;
 -- name: site_by_start
 SELECT slug FROM sites WHERE start_url = $1 ORDER BY id LIMIT 1;
 
+-- name: slug_of
+SELECT slug FROM sites WHERE id = $1;
+
 -- name: latest_crawls
 SELECT id, state, trigger, reason, started_at, finished_at FROM crawls WHERE site_id = $1 ORDER BY id DESC LIMIT $2;
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from roadworthy.http.problems import Problem
+from sitesearch import answers
 from sitesearch.crawl import progress as crawl_progress
 from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
 from sitesearch.crawl.outcomes import Reason
@@ -18,12 +19,12 @@ from sitesearch.search import find
 from sitesearch.search.find import Found, Since
 from sitesearch.search.query import LONGEST_QUERY
 from sitesearch.service import pages
-from sitesearch.sites import export, queries, sites
+from sitesearch.sites import export, sites
 from sitesearch.sites.settings import PRINTED, SiteSettings
 from sitesearch.sites.sites import SiteDetail
-from sitesearch.web.context import detail_or_404, measure, progress_or_404, site_or_404, too_slow
+from sitesearch.web.context import detail_or_404, found_or_404, measure, progress_or_404, site_or_404, too_slow
 from sitesearch.web.forms import refuse_other_sites
-from sitesearch.web.owner import apply_settings, export_response
+from sitesearch.web.owner import apply_settings, export_response, remove_site
 from sitesearch.web.progress import as_json
 
 
@@ -219,7 +220,7 @@ async def list_sites() -> list[SiteInList]:
             slug=each.slug, name=each.name, start_url=each.start_url, pages=each.pages, crawl=each.crawl_id,
             crawl_state=each.state,
         )
-        for each in await sites.list_sites(pages)
+        for each in await answers.list_sites()
     ]  # fmt: skip
 
 
@@ -227,7 +228,9 @@ async def list_sites() -> list[SiteInList]:
 async def add_site(request: Request, settings: SiteSettings, response: Response) -> SiteView:
     """Add a site. It is crawled when asked to, or by its own schedule."""
     refuse_other_sites(request)
-    slug = await sites.add_site(pages, settings)
+    async with pages.transaction():
+        slug = await sites.add_site(pages, settings)
+        await answers.forget_site(slug)
     response.headers["location"] = f"/api/v1/sites/{slug}"
     return _site_view(await detail_or_404(slug))
 
@@ -251,7 +254,7 @@ async def delete_site(request: Request, site: str) -> None:
     """Delete a site with all its pages."""
     refuse_other_sites(request)
     await detail_or_404(site)
-    await sites.delete_site(pages, site)
+    await remove_site(site)
 
 
 @router.post("/sites/{site}/crawls", tags=["crawls"], status_code=202)
@@ -325,9 +328,8 @@ async def search(
     exact: Exact = False,
 ) -> SearchView:
     """Search a site, ten results a page, 200 at most."""
-    chosen = await site_or_404(site)
     try:
-        found = await find.search(pages, chosen, q, page=page, since=since, exact=exact, now=datetime.now(UTC))
+        found = await found_or_404(site, q, page=page, since=since, exact=exact)
     except TimeoutError as error:
         raise too_slow() from error
     measure(found, record=page == 1)
@@ -337,7 +339,8 @@ async def search(
 @router.get("/sites/{site}/suggest", tags=["search"])
 async def suggest(site: str, q: QueryText, limit: Annotated[int, Query(ge=1, le=20)] = 8) -> list[str]:
     """Return queries that `q` may be the beginning of, the likeliest first."""
-    return await find.suggest(pages, await site_or_404(site), q, limit=limit)
+    chosen = await site_or_404(site)
+    return await answers.suggest(chosen.slug, q, limit=limit) or []
 
 
 @router.post("/sites/{site}/searches", tags=["search"], status_code=204)
@@ -352,13 +355,9 @@ async def report_search(request: Request, site: str, report: SearchReport) -> No
 async def analytics(site: str, days: Days = 30, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> AnalyticsView:
     """Return what people searched for, what they did not find, and how much by day."""
     chosen = await site_or_404(site)
+    known = await answers.analyse(chosen.id, chosen.slug, days, limit)
     return AnalyticsView.model_validate(
-        {
-            "top": await queries.top(pages, chosen.id, days, limit),
-            "without_results": await queries.in_vain(pages, chosen.id, days, limit),
-            "by_day": await queries.by_day(pages, chosen.id, days),
-        },
-        from_attributes=True,
+        {"top": known.top, "without_results": known.in_vain, "by_day": known.by_day}, from_attributes=True
     )
 
 

@@ -7,12 +7,12 @@ import re
 from fastapi import HTTPException
 
 from roadworthy.http.problems import Problem
+from sitesearch import answers
 from sitesearch.crawl import progress
 from sitesearch.crawl.progress import Progress
 from sitesearch.jobs import recorder
-from sitesearch.search import find
-from sitesearch.search.find import Found, Site
-from sitesearch.service import pages, search_seconds, searches
+from sitesearch.search.find import Found, Since, Site
+from sitesearch.service import pages, searches
 from sitesearch.sites import sites
 from sitesearch.sites.sites import SiteDetail
 
@@ -22,10 +22,21 @@ _NO_SITE = "There is no such site. It may have been deleted; the front page list
 
 async def site_or_404(slug: str) -> Site:
     """Return the site of that slug, or raise HTTPException 404."""
-    site = await find.find_site(pages, slug) if _SLUG.fullmatch(slug) else None
+    site = await answers.find_site(slug) if _SLUG.fullmatch(slug) else None
     if site is None:
         raise HTTPException(404, _NO_SITE)
     return site
+
+
+async def found_or_404(
+    slug: str, text: str, *, page: int = 1, since: Since | None = None, exact: bool = False
+) -> Found:
+    """Search the site of that slug, or raise HTTPException 404. Raises TimeoutError where that took too long."""
+    known = _SLUG.fullmatch(slug)
+    found = await answers.search(slug, text, page=page, since=since, exact=exact) if known else None
+    if found is None:
+        raise HTTPException(404, _NO_SITE)
+    return found
 
 
 async def detail_or_404(slug: str) -> SiteDetail:
@@ -50,10 +61,9 @@ def too_slow() -> Problem:
 
 
 def measure(found: Found, *, record: bool) -> None:
-    """Count a search in the metrics and, where a person meant it, in the site's queries."""
+    """Count a search, remembered or not, in the metrics and, where a person meant it, in the site's queries."""
     if not found.query.terms:
         return
     searches.inc(has_results="yes" if found.total else "no")
-    search_seconds.observe(found.took.total_seconds())
     if record:
         recorder.value.record(found.site.id, found.query.text, found=bool(found.total) and found.corrected is None)

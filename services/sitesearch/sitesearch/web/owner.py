@@ -8,6 +8,7 @@ from typing import Any, cast
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from sitesearch import answers
 from sitesearch.crawl import progress as crawl_progress
 from sitesearch.crawl.jobs import begin_crawl, cancel_crawl
 from sitesearch.crawl.outcomes import TEXT
@@ -15,7 +16,7 @@ from sitesearch.crawl.progress import Progress
 from sitesearch.jobs import index_site_again
 from sitesearch.search import find
 from sitesearch.service import pages, progress_streams, service
-from sitesearch.sites import export, queries, sites
+from sitesearch.sites import export, sites
 from sitesearch.sites.settings import LANGUAGES, SiteSettings
 from sitesearch.sites.sites import SiteDetail
 from sitesearch.web import progress
@@ -61,6 +62,7 @@ async def add_site(request: Request) -> Response:
         return _form(None, {**_as_fields(SiteSettings.model_construct(start_url="")), **fields}, errors)
     async with pages.transaction():
         slug = await sites.add_site(pages, settings)
+        await answers.forget_site(slug)
         site = await detail_or_404(slug)
         await begin_crawl(site.id)
     return _see(f"/sites/{slug}")
@@ -83,6 +85,7 @@ async def add_documentation(request: Request) -> Response:
         slug = await sites.site_at(pages, settings.start_url)
         if slug is None:
             slug = await sites.add_site(pages, settings)
+            await answers.forget_site(slug)
         await begin_crawl((await detail_or_404(slug)).id)
     return _see(f"/sites/{slug}")
 
@@ -128,6 +131,7 @@ async def apply_settings(site: SiteDetail, settings: SiteSettings) -> None:
     """Keep a site's changed settings, and have its pages read anew where its language changed."""
     async with pages.transaction():
         await sites.change_site(pages, site.id, settings)
+        await answers.forget_site(site.slug)
         if settings.language != site.settings.language:
             await index_site_again.enqueue(site_id=site.id)
 
@@ -157,8 +161,15 @@ async def delete_site(request: Request, slug: str) -> Response:
     site = await detail_or_404(slug)
     if fields.get("confirm", "").strip() != site.settings.name:
         return _form(site, _as_fields(site.settings), {"confirm": "Type the site's name exactly to delete it."})
-    await sites.delete_site(pages, slug)
+    await remove_site(slug)
     return _see("/")
+
+
+async def remove_site(slug: str) -> None:
+    """Delete a site with all its pages."""
+    async with pages.transaction():
+        await sites.delete_site(pages, slug)
+        await answers.forget_site(slug)
 
 
 @router.get("/sites/{slug}/crawls/{crawl}")
@@ -189,15 +200,15 @@ async def crawl_events(request: Request, slug: str, crawl: int) -> Response:
 async def show_queries(slug: str) -> Response:
     """Show what people searched for in the last 30 days, and what they did not find."""
     site = await detail_or_404(slug)
-    days = await queries.by_day(pages, site.id, ANALYSED_DAYS)
+    known = await answers.analyse(site.id, site.slug, ANALYSED_DAYS)
     return render(
         "queries.html",
         {
             "site": site,
-            "days": days,
-            "busiest": max((day.searches for day in days), default=0),
-            "top": await queries.top(pages, site.id, ANALYSED_DAYS),
-            "in_vain": await queries.in_vain(pages, site.id, ANALYSED_DAYS),
+            "days": known.by_day,
+            "busiest": max((day.searches for day in known.by_day), default=0),
+            "top": known.top,
+            "in_vain": known.in_vain,
         },
     )
 

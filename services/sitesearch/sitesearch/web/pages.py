@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import cast
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from sitesearch import answers
 from sitesearch.search import find
 from sitesearch.search.find import Found, Since
-from sitesearch.service import pages
-from sitesearch.sites import sites
 from sitesearch.web import documentation
-from sitesearch.web.context import measure, site_or_404
+from sitesearch.web.context import found_or_404, measure, site_or_404
 from sitesearch.web.rendering import query_url, render
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +32,7 @@ def page_of(text: str) -> int:
 @router.get("/")
 async def home(request: Request) -> Response:
     """List the sites, each with its search box; with none, say how to begin."""
-    listed = await sites.list_sites(pages)
+    listed = await answers.list_sites()
     own = documentation_url(request)
     return render(
         "home.html",
@@ -54,18 +52,16 @@ async def search(
     """Search a site: the whole page, or for our script the results alone."""
     if not site:
         return RedirectResponse("/", status_code=303)
-    chosen = await site_or_404(site)
     fragment = request.headers.get(FRAGMENT) == "results"
     try:
-        found = await find.search(
-            pages, chosen, q, page=page_of(page), since=since_of(since), exact=bool(exact), now=datetime.now(UTC)
-        )
+        found = await found_or_404(site, q, page=page_of(page), since=since_of(since), exact=bool(exact))
     except TimeoutError:
         template = "results_slow.html" if fragment else "search_slow.html"
-        return render(template, {"site": chosen, "q": q}, status=503, headers={"retry-after": "2"})
+        context = {"site": await site_or_404(site), "q": q}
+        return render(template, context, status=503, headers={"retry-after": "2"})
     measure(found, record=not fragment and page_of(page) == 1)
     template = "results.html" if fragment else "search.html"
-    return render(template, {"site": chosen, "found": found, "q": q, "exact": bool(exact), **_links(found, exact)})
+    return render(template, {"site": found.site, "found": found, "q": q, "exact": bool(exact), **_links(found, exact)})
 
 
 def _links(found: Found, exact: str) -> dict[str, object]:
@@ -124,5 +120,4 @@ async def documentation_page(path: str) -> Response:
     return render(
         "documentation.html",
         {"document": document, "documents": sorted(found.values(), key=lambda each: each.path)},
-        headers={"cache-control": "public, max-age=300"},
     )

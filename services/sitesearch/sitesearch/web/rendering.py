@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -23,19 +24,22 @@ CONTENT_SECURITY_POLICY = (
 _HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "referrer-policy": "same-origin",
-    "cache-control": "no-store",
-    "vary": "X-Fragment",
 }
 
 
 class VersionedFiles(StaticFiles):
-    """Static files that never change under one address, since the address carries their hash."""
+    """Static files that never change under one address, where the address carries their hash."""
 
     def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Any:
-        """Answer with a file, to be kept for a year where the address names its version."""
+        """Answer with a file, to be kept for a year where the address names this very version.
+
+        While a new version is brought out, a page of the one can ask for a file of the other: that is kept as briefly
+        as one without a version.
+        """
         response = super().file_response(full_path, stat_result, scope, status_code)
-        versioned = scope.get("query_string", b"").startswith(b"v=")
-        response.headers["cache-control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
+        asked = scope.get("query_string", b"").decode("latin-1")
+        if asked and asked == static_url(Path(full_path).name).partition("?")[2]:
+            response.headers["cache-control"] = "public, max-age=31536000, immutable"
         return response
 
 
@@ -79,6 +83,8 @@ def ago(moment: datetime, now: datetime) -> str:
 
 def took(seconds: float) -> str:
     """Return a duration in the two units that matter: "850 ms", "42 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 0.001:
+        return "less than 1 ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     whole = int(seconds)

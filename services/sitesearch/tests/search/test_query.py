@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitesearch.search.query import LONGEST_QUERY, MOST_TERMS, Term, compile_query, parse, replace_words
+from sitesearch.search.query import LONGEST_QUERY, MOST_TERMS, Term, compile_query, parse, replace_words, squeezed
 
 
 def lexemes(text: str) -> dict[str, tuple[str, ...]]:
@@ -91,3 +91,17 @@ def test_no_text_escapes_its_quotes(text: str) -> None:
     compiled = compile_query(query, {word: (f"{word}'\\",) for word in query.words}, prefix=True)
     outside = compiled.replace("\\\\", "").replace("''", "").split("'")[::2]
     assert set("".join(outside)) <= set("()|&!<->:* 0123456789")
+
+
+@given(st.text(alphabet=st.sampled_from('ab "-_.\x00\t\u00a0\u2028é'), max_size=LONGEST_QUERY + 20))
+def test_all_spellings_of_a_query_are_one_text_that_asks_for_the_same(text: str) -> None:
+    short = squeezed(text)
+    assert parse(short) == parse(text)
+    assert squeezed(short) == short
+    assert len(short) <= LONGEST_QUERY
+
+
+def test_a_word_that_is_done_is_another_query_than_one_that_goes_on() -> None:
+    assert squeezed("  list \t comp\n") == "list comp "
+    assert squeezed(" list  comp") == "list comp"
+    assert squeezed(" \x00 ") == ""

@@ -171,7 +171,8 @@ async def test_static_files_are_kept_where_their_address_names_their_version(cli
     address = re.search(r'href="(/static/style\.css\?v=\w+)"', front)
     assert address
     assert "immutable" in (await client.get(address[1])).headers["cache-control"]
-    assert (await client.get("/static/style.css")).headers["cache-control"] == "no-cache"
+    for other in ("", "?v=", "?v=0123456789ab", f"{address[1].partition('style.css')[2]}&x"):
+        assert (await client.get(f"/static/style.css{other}")).headers["cache-control"] == "public, max-age=60"
 
 
 async def test_searches_are_measured(client: httpx.AsyncClient, garden: Site, running: Service) -> None:
@@ -186,6 +187,7 @@ def test_addresses_as_people_read_them() -> None:
     assert breadcrumbs("https://a.example/caf%C3%A9/x_y.html?q=1") == ["a.example", "café", "x y"]
     assert query_url("/search", q="a&b", page=None) == "/search?q=a%26b"
     assert [took(seconds) for seconds in (0.0123, 42.9, 200, 7500)] == ["12 ms", "42 s", "3 min 20 s", "2 h 5 min"]
+    assert took(0.0004) == "less than 1 ms"
 
 
 async def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_the_inside(
