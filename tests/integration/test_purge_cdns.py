@@ -178,9 +178,10 @@ async def test_one_bad_url_does_not_poison_the_other_99() -> None:
     urls = [f"https://shop.example/{number}" for number in range(99)]
     server = FakeCloudflare(bad={"https://elsewhere.example/"})
     async with purging(server) as edge:
-        await edge.purger.purge(urls=[*urls[:50], "https://elsewhere.example/", *urls[50:]])
         with pytest.raises(PurgeFailed, match="'cloudflare' has not purged 1 of what it was asked: 400 1016"):
-            await asyncio.wait_for(edge.purger.settled(), 20)
+            await asyncio.wait_for(
+                edge.purger.purge(urls=[*urls[:50], "https://elsewhere.example/", *urls[50:]], wait=True), 20
+            )
         assert edge.count("cloudflare", "succeeded") == 99
         assert edge.count("cloudflare", "refused") == 1
 
@@ -190,9 +191,10 @@ async def test_one_bad_url_does_not_poison_the_other_99() -> None:
 async def test_one_bad_path_does_not_poison_others_at_cloudfront() -> None:
     server = FakeCloudFront(bad={"/7"})
     async with purging(server) as edge:
-        await edge.purger.purge(urls=[f"https://shop.example/{number}" for number in range(20)])
         with pytest.raises(PurgeFailed, match="InvalidArgument"):
-            await asyncio.wait_for(edge.purger.settled(), 20)
+            await asyncio.wait_for(
+                edge.purger.purge(urls=[f"https://shop.example/{number}" for number in range(20)], wait=True), 20
+            )
     purged = [path for paths in server.invalidations.values() for path in paths]
     assert sorted(purged) == sorted(f"/{number}" for number in range(20) if number != 7)
 
@@ -202,9 +204,8 @@ async def test_wrong_credentials_are_refused_once_and_loudly(make: type[FakeApi]
     server = make()
     wrong = dict.fromkeys(ENVIRONMENT, "wrong")
     async with purging(server, environment=wrong) as edge:
-        await edge.purger.purge(tags=["a", "b"])
         with pytest.raises(PurgeFailed, match=r"40[13] ") as failed:
-            await asyncio.wait_for(edge.purger.settled(), 20)
+            await asyncio.wait_for(edge.purger.purge(tags=["a", "b"], wait=True), 20)
         assert edge.count(spec(server).name, "refused") == 2
     assert len(server.requests) == 1
     assert "wrong" not in str(failed.value)
@@ -227,9 +228,8 @@ async def test_success_without_success_is_none() -> None:
 async def test_one_cdn_that_is_down_does_not_hold_up_another() -> None:
     down, up = FakeFastly(troubles=["reset"] * 50), FakeCloudflare()
     async with purging(down, up) as edge:
-        await edge.purger.purge(tags=["a"])
         with pytest.raises(PurgeFailed, match="'fastly' has not purged 1"):
-            await asyncio.wait_for(edge.purger.settled(), 20)
+            await asyncio.wait_for(edge.purger.purge(tags=["a"], wait=True), 20)
         assert edge.count("fastly", "failed") == 1
         assert edge.count("cloudflare", "succeeded") == 1
 

@@ -135,6 +135,12 @@ class Backlog:
         """Count the values that wait, those of calls to be repeated included."""
         return sum(map(len, self._waiting.values())) + sum(len(batch.values) for _, _, batch in self._delayed)
 
+    def oldest(self) -> float | None:
+        """Return when the oldest of what waits was asked for, None where nothing does."""
+        times = [next(iter(waiting.values())) for waiting in self._waiting.values() if waiting]
+        times += [batch.asked_at for _, _, batch in self._delayed]
+        return min(times, default=None)
+
     def add(self, values: Iterable[tuple[Kind, str]], now: float) -> tuple[int, bool]:
         """Take in what is asked for.
 
@@ -154,7 +160,8 @@ class Backlog:
 
     def _purge_everything(self, now: float) -> int:
         covered = len(self)
-        asked_at = self._waiting["everything"].get("", now)
+        oldest = self.oldest()
+        asked_at = now if oldest is None else oldest
         for waiting in self._waiting.values():
             waiting.clear()
         self._delayed.clear()

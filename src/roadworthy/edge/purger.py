@@ -34,7 +34,7 @@ class Purger:
         self, cdns: Sequence[Cdn], senders: Sequence[Sender], ended: Callable[[Ended], None] | None = None
     ) -> None:
         """Purge by `senders`; those of `cdns` that have none cannot be asked, and `ended` is told of what they skip."""
-        self._cdns = tuple(cdns)
+        self.cdns = tuple(cdns)
         self._senders = tuple(senders)
         self._ended = ended
         reached = {sender.cdn for sender in senders}
@@ -47,19 +47,23 @@ class Purger:
         tags: Iterable[str] = (),
         prefixes: Iterable[str] = (),
         everything: bool = False,
+        wait: bool = False,
     ) -> None:
         """Have every CDN let go of exact URLs, of what bears a tag, of what lies below a prefix, or of everything.
 
-        It is sent soon after this returns; `settled` waits for that.
+        It is sent soon after this returns; with `wait`, this returns when every CDN has accepted it.
 
         Raises:
             InvalidPurge: a value breaks its rule, or one of the CDNs has no purge of that kind; nothing is sent.
+            PurgeFailed: with `wait`, a CDN refused it, or did not accept it in time.
         """
         self.ask(Purge(tuple(urls), tuple(tags), tuple(prefixes), everything))
+        if wait:
+            await self.wait()
 
     def ask(self, purge: Purge) -> None:
         """Have every CDN purge something, as `purge` does."""
-        check(purge, self._cdns)
+        check(purge, self.cdns)
         values = tuple(dict.fromkeys(purge.values))
         for cdn in self._skipped:
             if self._ended is not None:
@@ -82,21 +86,26 @@ class Purger:
         """How many values the CDNs have yet to accept, each counting for itself."""
         return sum(sender.waiting for sender in self._senders)
 
-    async def settled(self) -> None:
-        """Wait until every CDN has accepted what it was asked.
+    async def wait(self) -> None:
+        """Wait until every CDN has accepted all that it was asked until now.
 
         Raises:
-            PurgeFailed: one of them refused something meanwhile, whoever had asked for it, or never accepted it.
+            PurgeFailed: one of them refused some of it, or did not accept it in time.
         """
-        before = [sender.given_up for sender in self._senders]
-        for sender in self._senders:
-            await sender.settled()
-        for sender, count in zip(self._senders, before, strict=True):
-            if (more := sender.given_up - count) > 0:
+        watches = [(sender, sender.watch()) for sender in self._senders]
+        for _, watch in watches:
+            await watch.ended.wait()
+        for sender, watch in watches:
+            if watch.failed:
                 raise PurgeFailed(
-                    f"CDN {sender.cdn.name!r} has not purged {more} of what it was asked: {sender.last_reason}. Mend "
+                    f"CDN {sender.cdn.name!r} has not purged {watch.failed} of what it was asked: {watch.reason}. Mend "
                     "that, and purge it again"
                 )
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to send."""
+        for sender in self._senders:
+            await sender.settled()
 
     @asynccontextmanager
     async def running(self, drain: float = DRAIN_SECONDS) -> AsyncIterator[Purger]:
@@ -160,7 +169,7 @@ async def opened(
         if ended is not None:
             ended(end)
 
-    senders = []
+    senders: list[Sender] = []
     for cdn in cdns:
         for outcome in OUTCOMES:
             counted.labels(cdn.name, outcome)

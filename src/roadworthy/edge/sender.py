@@ -49,6 +49,16 @@ class Timing:
     patience: Patience = field(default_factory=Patience)
 
 
+@dataclass(slots=True, eq=False)
+class Watch:
+    """Who waits for what was asked for `until` a time, and how much of that was given up."""
+
+    until: float
+    failed: int = 0
+    reason: str = ""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Sender:
     """The one way from this process to one CDN. Everything runs on one event loop."""
 
@@ -71,8 +81,7 @@ class Sender:
         self._bucket = None if cdn.allowance is None else TokenBucket(cdn.allowance, self._timing.clock())
         self._under_way: dict[Batch, None] = {}
         self._workers: list[asyncio.Task[None]] = []
-        self.given_up = 0
-        self.last_reason = ""
+        self._watches: list[Watch] = []
         self._hurry = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -95,6 +104,14 @@ class Sender:
     def waiting(self) -> int:
         """How many values the CDN has yet to accept."""
         return len(self._backlog) + sum(len(batch.values) for batch in self._under_way)
+
+    def watch(self) -> Watch:
+        """Return something to wait by for the end of all that was asked for until now."""
+        watch = Watch(self._timing.clock())
+        self._watches.append(watch)
+        if not self.waiting:
+            self._release()
+        return watch
 
     async def settled(self) -> None:
         """Wait until nothing is left to send."""
@@ -121,6 +138,8 @@ class Sender:
             await asyncio.gather(*self._workers, return_exceptions=True)
             for batch in [*self._under_way, *self._backlog.abandon()]:
                 self._give_up(batch, "failed", "the process ended before the CDN accepted it")
+            self._under_way.clear()
+            self._release()
 
     async def _work(self) -> None:
         while True:
@@ -132,8 +151,19 @@ class Sender:
             answer = await self._send(batch)
             del self._under_way[batch]
             self._conclude(batch, answer)
-            if not self.waiting:
-                self._idle.set()
+            self._release()
+
+    def _release(self) -> None:
+        """Tell those who wait for what has ended now."""
+        if not self.waiting:
+            self._idle.set()
+        times = [batch.asked_at for batch in self._under_way]
+        if (oldest := self._backlog.oldest()) is not None:
+            times.append(oldest)
+        for watch in tuple(self._watches):
+            if not times or min(times) > watch.until:
+                self._watches.remove(watch)
+                watch.ended.set()
 
     def _next(self) -> Batch | None:
         now = self._timing.clock()
@@ -203,8 +233,10 @@ class Sender:
 
     def _give_up(self, batch: Batch, outcome: Outcome, reason: str) -> None:
         self._log.error("a purge was given up; the CDN may serve what is out of date", **self._about(batch, reason))
-        self.given_up += len(batch.values)
-        self.last_reason = reason
+        for watch in self._watches:
+            if batch.asked_at <= watch.until:
+                watch.failed += len(batch.values)
+                watch.reason = reason
         self._ended(self._end_of(batch, outcome, reason))
 
     def _end_of(self, batch: Batch, outcome: Outcome, reason: str) -> Ended:

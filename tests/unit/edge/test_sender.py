@@ -178,8 +178,7 @@ async def test_wrong_credentials_are_not_tried_again() -> None:
 
     assert len(stage.sent) == 1
     assert stage.outcomes() == {"refused": 2}
-    assert stage.sender.given_up == 2
-    assert stage.sender.last_reason == "403 Authentication error"
+    assert stage.ended[-1].reason == "403 Authentication error"
 
 
 async def test_it_gives_up_after_so_many_attempts_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
