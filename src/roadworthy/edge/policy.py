@@ -19,7 +19,6 @@ Fields = list[tuple[bytes, bytes]]
 CACHE_CONTROL = b"cache-control"
 CDN_CACHE_CONTROL = b"cdn-cache-control"
 SURROGATE_CONTROL = b"surrogate-control"
-ACCEL_EXPIRES = b"x-accel-expires"
 UNCACHEABLE = (b"x-edge-uncacheable", b"tags")
 """Says at a response that the edge must not keep it, since its tags do not fit."""
 
@@ -156,15 +155,16 @@ def pattern_of(template: str, *, named: bool = True) -> str:
     """
     parts, end = [], 0
     for found in _SEGMENT.finditer(template):
-        parts.append(_escaped(template[end : found.start()]))
+        parts.append(escaped(template[end : found.start()]))
         end = found.end()
         rest = found["name"] == "path" and end == len(template) and found["kind"] is None
         kind = ".+" if rest else _KINDS.get(found["kind"] or "", "[^/]+")
         parts.append(f"(?P<{found['name']}>{kind})" if named else f"(?:{kind})")
-    return "".join([*parts, _escaped(template[end:])])
+    return "".join([*parts, escaped(template[end:])])
 
 
-def _escaped(literal: str) -> str:
+def escaped(literal: str) -> str:
+    """Return a regular expression, of Python's or PCRE's, that matches a text alone."""
     return re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", literal)
 
 
@@ -246,11 +246,12 @@ def _kept(policy: Policy, fronts: set[str]) -> Fields:
     edge = _seconds(policy.edge)
     value = f"public, max-age={browser}" + ("" if browser else ", must-revalidate")
     stale = _stale(policy)
-    if "cloudfront" in fronts and edge != browser:
-        # It reads no targeted field. s-maxage forbids serving stale (RFC 9111, 5.2.2.10), so that is lost there.
+    if fronts & {"cloudfront", "nginx"} and edge != browser:
+        # They read no targeted field.
         value += f", s-maxage={edge}"
     if "nginx" in fronts:
-        # nginx takes both from here and hides them from the client: see its emitted configuration.
+        # s-maxage forbids others to serve stale (RFC 9111, 5.2.2.10); nginx does, and by its emitted configuration
+        # hides all this from those others.
         value += stale
     return _shared(value, edge, stale, fronts)
 
@@ -267,8 +268,6 @@ def _shared(cache_control: str, edge: int, stale: str, fronts: set[str]) -> Fiel
     fields = [(CACHE_CONTROL, cache_control.encode()), (CDN_CACHE_CONTROL, targeted)]
     if "fastly" in fronts:
         fields.append((SURROGATE_CONTROL, targeted))
-    if "nginx" in fronts:
-        fields.append((ACCEL_EXPIRES, str(edge).encode()))
     return fields
 
 

@@ -15,7 +15,6 @@ from roadworthy.edge.conditional import headers_of_304, outcome
 from roadworthy.edge.etag import LARGEST, settled, strong_etag
 from roadworthy.edge.fields import joined
 from roadworthy.edge.policy import (
-    ACCEL_EXPIRES,
     CACHE_CONTROL,
     CDN_CACHE_CONTROL,
     NO_STORE,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 EDGE = "roadworthy.edge"
 """Where the ASGI scope has the `Match` of a request, for a service that declares policies of routes."""
 
-_FOR_SHARED = frozenset({CDN_CACHE_CONTROL, SURROGATE_CONTROL, ACCEL_EXPIRES})
+_FOR_SHARED = frozenset({CDN_CACHE_CONTROL, SURROGATE_CONTROL})
 
 
 def matched(scope: Scope, rules: Rules) -> None:

@@ -1,0 +1,1 @@
+"""What operations need, as text: pure functions of a declaration. The same declaration gives the same text."""
