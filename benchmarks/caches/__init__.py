@@ -1,0 +1,1 @@
+"""The caches that `benchmarks.cache` compares, one file each behind `Subject`."""
