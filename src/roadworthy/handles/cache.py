@@ -18,6 +18,7 @@ from roadworthy.declaration import declaring_place
 from roadworthy.errors import DeclarationError, InvalidKey, NotRunning
 from roadworthy.handles.cached import CachedCall, Caching, cached, plain_cached
 from roadworthy.handles.host import Host
+from roadworthy.handles.purge import invalidated
 
 T = TypeVar("T")
 
@@ -134,9 +135,13 @@ class Cache:
         return await cache.batches.get_or_set_many(ask)
 
     async def invalidate(self, *tags: str) -> None:
-        """Have everything with one of these tags be dead, everywhere, in one step however much it is."""
+        """Have everything with one of these tags be dead, everywhere, in one step however much it is.
+
+        The CDNs of `Service.purge_with` let go of what bears one of them as well.
+        """
         if tags:
             await self.open.invalidate(_tags(tags))
+            invalidated(self._service.binding(f"cache {self.spec.name!r}"), tags)
 
     async def clear(self) -> None:
         """Have everything in this cache be dead, everywhere."""
