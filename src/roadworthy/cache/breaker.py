@@ -69,7 +69,14 @@ class Breaker:
 
     async def get(self, name: str) -> bytes | None:
         """See `Store.get`."""
-        return await self._ask(self._store.get, name)
+        # The hottest call does without being accounted for: stores let who waits for a value fail together.
+        if self._why is not None:
+            raise StoreDown(self._why)
+        try:
+            return await self._store.get(name)
+        except StoreDown as error:
+            self._fail(error)
+            raise
 
     async def get_many(self, names: Sequence[str]) -> list[bytes | None]:
         """See `Store.get_many`."""
@@ -126,10 +133,9 @@ class Breaker:
         self._waiting.add(task)
         try:
             return await call(*arguments, **options)
-        except StoreRefused:
-            raise
         except StoreDown as error:
-            self._open(str(error), task)
+            self._waiting.discard(task)
+            self._fail(error)
             raise
         except asyncio.CancelledError:
             if task in self._failed and task.cancelling() == 1:
@@ -141,16 +147,16 @@ class Breaker:
                 self._failed.discard(task)
                 task.uncancel()
 
-    def _open(self, why: str, first: asyncio.Task[object]) -> None:
-        if self._why is not None:
+    def _fail(self, error: StoreDown) -> None:
+        if self._why is not None or isinstance(error, StoreRefused):
             return
-        now = self._clock()
+        why, now = str(error), self._clock()
         if now - self.condition.since > self._longest:
             self._waits = growing_waits(self._first, self._longest, self._random)
         self._why = why
         self.condition = Condition(True, now, why)
         for task in self._waiting:
-            if task is not first and not task.cancelling():
+            if not task.cancelling():
                 self._failed.add(task)
                 task.cancel()
         self._probe = asyncio.get_running_loop().create_task(self._probe_until_answered(), name="store probe")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random as randomness
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -86,15 +86,14 @@ class Connection:
         if link is not None:
             link.drop(self.trouble)
 
-    async def get(self, key: bytes) -> bytes | None:
-        """Return the value of a key."""
+    def get(self, key: bytes) -> Awaitable[bytes | None]:
+        """Return the value of a key, to be awaited."""
         link = self._link
         if link is None:
             raise RedisDown(self.trouble)
         if link.full:
-            await link.room()
-        value: bytes | None = await link.send(pack_get(key))
-        return value
+            return self.execute("GET", key)
+        return link.send(pack_get(key))
 
     async def execute(self, *parts: Part) -> Any:
         """Send a command, and return its reply: bytes, int, None, or a list of these."""

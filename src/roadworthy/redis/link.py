@@ -19,7 +19,7 @@ from roadworthy.redis.errors import RedisDown, RedisError, Refused
 from roadworthy.redis.protocol import NOTHING, pack, parser
 
 _MOST_IN_FLIGHT = 20_000
-_MOST_UNSENT = 1024 * 1024
+_MOST_UNSENT = 256 * 1024
 _MOST_IN_SOCKET = 8 * 1024 * 1024
 _LATE = 0.05
 
@@ -27,7 +27,10 @@ AnyLink = TypeVar("AnyLink", bound="Link")
 
 
 class Link(asyncio.Protocol):
-    """One connection while it lasts. `broken` says why it does not any more."""
+    """One connection while it lasts; `broken` says why it does not any more.
+
+    Where it is `full`, callers should wait for `room` before they send more.
+    """
 
     def __init__(self, timeout: float, lost: Callable[[Link], None]) -> None:
         """Give up where a command is not answered within `timeout` seconds; call `lost` once when it is over."""
@@ -46,6 +49,7 @@ class Link(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._paused = False
         self._room = asyncio.Event()
+        self.full = False
         self.broken: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -75,11 +79,6 @@ class Link(asyncio.Protocol):
         if self._unsent_bytes > _MOST_UNSENT:
             self._flush()
         return future
-
-    @property
-    def full(self) -> bool:
-        """Whether callers should wait for `room` before they send more."""
-        return self._paused or len(self._waiting) >= _MOST_IN_FLIGHT
 
     async def room(self) -> None:
         """Wait until there is room for another command. Raise RedisDown where that takes longer than the time-out."""
@@ -133,17 +132,23 @@ class Link(asyncio.Protocol):
         writes, answered = self._writes, self._answered
         while writes and writes[0][1] <= answered:
             writes.popleft()
-        if not self._room.is_set() and not self.full:
-            self._room.set()
+        if self.full:
+            self._measure()
 
     def pause_writing(self) -> None:
         """Have callers wait: the server does not take what is sent."""
         self._paused = True
+        self._measure()
 
     def resume_writing(self) -> None:
         """Have callers go on."""
         self._paused = False
-        self._room.set()
+        self._measure()
+
+    def _measure(self) -> None:
+        self.full = self._paused or len(self._waiting) >= _MOST_IN_FLIGHT
+        if not self.full:
+            self._room.set()
 
     def _flush(self) -> None:
         unsent = self._unsent
@@ -156,6 +161,7 @@ class Link(asyncio.Protocol):
         self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
         unsent.clear()
         self._unsent_bytes = 0
+        self._measure()
 
     def _look(self, expected: float) -> None:
         self._watch = None

@@ -161,7 +161,7 @@ async def test_the_first_time_out_opens_it_for_everything(stage: Stage) -> None:
 
 async def test_who_waits_already_fails_with_the_first(stage: Stage) -> None:
     stage.store.behave = _hang
-    waiting = [asyncio.create_task(stage.breaker.get("a")) for _ in range(20)]
+    waiting = [asyncio.create_task(stage.breaker.get_many(["a"])) for _ in range(20)]
     await _turns()
     stage.store.behave = _time_out
     with pytest.raises(StoreDown):
@@ -176,7 +176,7 @@ async def test_who_goes_on_after_failing_can_still_be_cancelled(stage: Stage) ->
 
     async def go_on() -> None:
         with suppress(StoreDown):
-            await stage.breaker.get("a")
+            await stage.breaker.get_many(["a"])
         async with asyncio.timeout(60):
             reached.set()
             await asyncio.Event().wait()
@@ -195,7 +195,7 @@ async def test_who_goes_on_after_failing_can_still_be_cancelled(stage: Stage) ->
 
 async def test_a_caller_that_was_cancelled_stays_cancelled(stage: Stage) -> None:
     stage.store.behave = _hang
-    before, after = (asyncio.create_task(stage.breaker.get("a")) for _ in range(2))
+    before, after = (asyncio.create_task(stage.breaker.get_many(["a"])) for _ in range(2))
     await _turns()
     stage.store.behave = _time_out
     before.cancel()

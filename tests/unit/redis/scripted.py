@@ -28,10 +28,15 @@ class Scripted:
         self.answer: Answer = polite
         self.connections: list[asyncio.StreamWriter] = []
         self.address = Address()
+        self.serving: set[asyncio.Task[object]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it ends."""
         self.connections.append(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
         parsing = parser()
         while data := await reader.read(65536):
             parsing.feed(data)
@@ -66,6 +71,8 @@ async def scripted() -> AsyncIterator[Scripted]:
         server.close()
         script.cut()
         await server.wait_closed()
+        if script.serving:
+            await asyncio.wait(script.serving, timeout=5)
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

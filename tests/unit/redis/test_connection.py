@@ -96,7 +96,7 @@ async def test_a_lost_connection_is_made_again() -> None:
     async with scripted() as server, _connected(server.address) as connection:
         for _ in range(3):
             server.answer = lambda command: None if command[0] == b"GET" else polite(command)
-            waiting = [asyncio.create_task(connection.get(b"a")) for _ in range(5)]
+            waiting = [asyncio.ensure_future(connection.get(b"a")) for _ in range(5)]
             await until(lambda: [b"GET", b"a"] in server.commands)
             server.cut()
             outcomes = await asyncio.gather(*waiting, return_exceptions=True)
