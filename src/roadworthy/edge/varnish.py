@@ -5,16 +5,14 @@ A ban takes effect for what was kept before it. Patterns are regular expressions
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from roadworthy.edge.api import Answer, by_status, clean
 from roadworthy.edge.client import Client
+from roadworthy.edge.policy import escaped
 from roadworthy.edge.purge import Batch
-
-_SPECIAL = re.compile(r"[^A-Za-z0-9_/:%-]")
 
 
 class VarnishApi:
@@ -51,8 +49,3 @@ class VarnishApi:
 def tag_pattern(tags: Iterable[str]) -> str:
     """Return what matches a `Cache-Tag` header that has one of the tags."""
     return f"(^|,)({'|'.join(map(escaped, tags))})(,|$)"
-
-
-def escaped(text: str) -> str:
-    """Return a pattern that matches a text alone."""
-    return _SPECIAL.sub(lambda special: f"\\{special[0]}", text)

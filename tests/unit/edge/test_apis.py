@@ -22,7 +22,7 @@ from roadworthy.edge.purge import Batch, Kind
 from roadworthy.edge.purger import apis
 from roadworthy.edge.signature import Credentials
 from roadworthy.edge.tags import canonical_tag
-from roadworthy.edge.varnish import VarnishApi, escaped, tag_pattern
+from roadworthy.edge.varnish import VarnishApi, tag_pattern
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PREFIX = "https://shop.example/assets/v1.0"
@@ -178,7 +178,6 @@ def test_a_pattern_of_tags_matches_a_header_that_has_one_of_them_whole(text: str
     pattern = re.compile(tag_pattern([tag]))
     assert pattern.search(",".join([*rest, tag, *rest]))
     assert not pattern.search(",".join(rest))
-    assert re.fullmatch(escaped(tag), tag)
     assert not pattern.search(f"x{tag}x")
 
 
