@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roadworthy import Service, minutes, seconds
+from roadworthy import Service, minutes, seconds, secret, shared
 
 service = Service("vitals", version="1.0.0", owner="health", app="vitals.app:app")
 
@@ -15,6 +15,13 @@ confidence = service.queue(
     "confidence", attempts=5, lease=seconds(30), workers=(1, 2), concurrency=4, target_latency=seconds(60)
 )
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(1), workers=(1, 1), target_latency=minutes(5))
+
+# What it remembers until the view is refreshed, at most ten seconds later than it could be: see remembered.py.
+latest_metrics = service.cache("latest_metrics", ttl=minutes(1))
+
+# What others may keep: nothing but the page's own files. Those whose address has their hash say so themselves.
+service.edge("GET /operator/static/{path}", shared(browser=minutes(1), edge=minutes(1)))
+service.edge("*", secret())
 
 # What it measures.
 webhooks = service.counter(

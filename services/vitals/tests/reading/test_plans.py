@@ -58,7 +58,6 @@ async def test_what_people_read_costs_by_what_is_shown(running: Service) -> None
     key = await key_of("user", "user-7")
     cases: tuple[tuple[str, tuple[Any, ...], str, int], ...] = (
         ("latest", (user,), "latest_unified_metrics", 24),
-        ("quality", (user,), "latest_unified_metrics", 24),
         ("history", (user, "weight", EARLIEST, LATEST, None, None, 10, None), "observations", 30),
         ("history", (user, "weight", EARLIEST, LATEST, datetime.now(UTC), "garmin", 10, "manual"), "observations", 30),
         ("sources_of_metric", (user, "weight"), "observations", 2),

@@ -51,6 +51,12 @@ async def reading_as(database: Database, key: str) -> AsyncIterator[Connection]:
         yield connection
 
 
+async def may_see(database: Database, key: str, user: int) -> bool:
+    """Return whether a key's holder may see a user now, by the rule that row-level security goes by."""
+    allowed: bool = await database.fetchval(QUERIES["may_see"], digest_of(key), user)
+    return allowed
+
+
 def plausible(key: str) -> bool:
     """Return whether a text could be a key, so that nonsense costs no transaction."""
     return key.startswith(PREFIX) and len(key) <= _LONGEST_KEY and key.isascii()

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from roadworthy import Database, load_queries, minutes, seconds
+from vitals import remembered
 
 QUERIES = load_queries("vitals.reading", "latest.sql")
 
@@ -96,4 +97,5 @@ async def _refresh(database: Database, *, force: bool) -> Outcome:
         await connection.execute(QUERIES["take_changes"])
         await connection.execute(QUERIES["refresh"], timeout=REFRESH_TIMEOUT.total_seconds())
         await connection.execute(QUERIES["note_refresh"])
+        await remembered.forget()
     return "refreshed"

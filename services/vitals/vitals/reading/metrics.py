@@ -62,12 +62,6 @@ async def sources(connection: Connection, user: int, metric: str) -> list[Record
     return await connection.fetch(QUERIES["sources_of_metric"], user, metric)
 
 
-async def quality(connection: Connection, user: int) -> dict[Badge, int]:
-    """Return how many of a user's metrics have each badge."""
-    counted = {row["badge"]: row["metrics"] for row in await connection.fetch(QUERIES["quality"], user)}
-    return {badge: counted.get(badge, 0) for badge in BADGES}
-
-
 async def clients(connection: Connection, after: int, limit: int) -> list[Record]:
     """Return at most `limit` clients of the trainer who reads, by id, those behind `after`."""
     return await connection.fetch(QUERIES["clients"], after, limit)

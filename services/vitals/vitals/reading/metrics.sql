@@ -7,6 +7,13 @@ FROM latest_metrics
 WHERE user_id = $1
 ORDER BY metric;
 
+-- name: latest_of_user
+-- As the service itself, whoever asks: for what is remembered, and handed out to those who may see the user.
+SELECT metric, value, unit, source, device, started_at, measured_at, confidence, badge, sources
+FROM internal.latest_unified_metrics
+WHERE user_id = $1
+ORDER BY metric;
+
 -- name: metric_unit
 SELECT unit FROM metrics WHERE name = $1;
 
@@ -46,9 +53,6 @@ CROSS JOIN LATERAL (
 ) AS part
 LEFT JOIN confidences AS c ON c.user_id = $1 AND c.metric = $2 AND c.source = known.name
 ORDER BY coalesce(c.confidence, 0) DESC, known.priority, part.measured_at DESC, known.name;
-
--- name: quality
-SELECT badge, count(*) AS metrics FROM latest_metrics WHERE user_id = $1 GROUP BY badge;
 
 -- name: clients
 SELECT u.id, u.name, c.since, q.metrics, q.confidence, q.poor, q.measured_at

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
+from fastapi import APIRouter, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from roadworthy.http.problems import Problem
+from vitals import remembered
 from vitals.reading import access, metrics
 from vitals.reading.access import Viewer
-from vitals.reading.metrics import Badge, Span
+from vitals.reading.metrics import BADGES, Badge, Span
+from vitals.remembered import LatestMetric
 from vitals.service import database
 
 if TYPE_CHECKING:
@@ -152,13 +156,9 @@ class Clients(BaseModel):
     next: int | None = Field(description="Pass it as `after` for those behind these; null where there are none.")
 
 
-def _private(response: Response) -> None:
-    response.headers["cache-control"] = "no-store"
-
-
 router = APIRouter(
     prefix="/api/v1",
-    dependencies=[Depends(_private), Security(_BEARER)],
+    dependencies=[Security(_BEARER)],
     responses={
         "4XX": {"description": "The request cannot be met as it is.", **_PROBLEM},
         "5XX": {"description": "The service cannot meet it at the moment.", **_PROBLEM},
@@ -207,6 +207,17 @@ async def _require_person(connection: Connection, user: int) -> None:
         raise Problem(404, detail="There is no such user among those whom this key may see.")
 
 
+async def _latest(request: Request, user: int) -> tuple[LatestMetric, ...]:
+    """Return what is known of a user whom the key may see; else raise Problem as `_require_person` does.
+
+    The database is asked each time who may see her, and only then what was remembered.
+    """
+    if not await access.may_see(database, _key(request), user):
+        async with _reading(request) as connection:
+            await _require_person(connection, user)
+    return await remembered.latest_of(user)
+
+
 async def _unit(connection: Connection, metric: str) -> str:
     found = await metrics.unit(connection, metric)
     if found is None:
@@ -224,11 +235,8 @@ async def get_me(request: Request) -> ViewerView:
 @router.get("/users/{user}/metrics/latest", tags=["metrics"])
 async def get_latest(request: Request, user: User) -> LatestMetrics:
     """Return the value of each metric that is to be believed, with its confidence and badge."""
-    async with _reading(request) as connection:
-        rows = await metrics.latest(connection, user)
-        if not rows:
-            await _require_person(connection, user)
-    return LatestMetrics(user=user, metrics=[LatestView.model_construct(**dict(row)) for row in rows])
+    known = await _latest(request, user)
+    return LatestMetrics(user=user, metrics=[LatestView.model_construct(**asdict(each)) for each in known])
 
 
 @router.get("/users/{user}/metrics/{metric}/history", tags=["metrics"])
@@ -270,10 +278,8 @@ async def get_sources(request: Request, user: User, metric: Metric) -> Sources:
 @router.get("/users/{user}/quality", tags=["metrics"])
 async def get_quality(request: Request, user: User) -> Quality:
     """Return how many of a user's metrics have each badge."""
-    async with _reading(request) as connection:
-        await _require_person(connection, user)
-        distribution = await metrics.quality(connection, user)
-    return Quality(user=user, metrics=sum(distribution.values()), distribution=distribution)
+    badges = Counter(each.badge for each in await _latest(request, user))
+    return Quality(user=user, metrics=badges.total(), distribution={badge: badges[badge] for badge in BADGES})
 
 
 @router.get("/clients", tags=["trainers"])

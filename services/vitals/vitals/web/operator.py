@@ -12,21 +12,24 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from roadworthy.http.problems import Problem
-from vitals.operating import failures, overview
+from vitals import remembered
+from vitals.operating import failures
 from vitals.operating.session import COOKIE, LASTING, VARIABLE, Operator, load
 from vitals.reading import latest
 from vitals.runs import jobs as run_jobs
 from vitals.runs import runs
 from vitals.service import database, service
-from vitals.web.rendering import render
+from vitals.web.rendering import render, static_url
 
 LONGEST_FORM = 16 * 1024
 WHO = "operator's page"
@@ -46,12 +49,14 @@ operator = service.resource(_open)
 
 
 class VersionedFiles(StaticFiles):
-    """Static files that never change under one address, since the address carries their hash."""
+    """Static files that never change under one address, where the address carries their hash."""
 
-    def file_response(self, *arguments: Any, **options: Any) -> Any:
-        """Answer with a file, to be kept for a year."""
-        response = super().file_response(*arguments, **options)
-        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+    def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Any:
+        """Answer with a file, to be kept for a year where the address names this very version of it."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        asked = scope.get("query_string", b"").decode("latin-1")
+        if asked and asked == static_url(PurePath(full_path).name).partition("?")[2]:
+            response.headers["cache-control"] = "public, max-age=31536000, immutable"
         return response
 
 
@@ -112,8 +117,8 @@ async def _everything() -> dict[str, Any]:
         tasks = {
             "health": group.create_task(service.health()),
             "freshness": group.create_task(latest.freshness(database)),
-            "quality": group.create_task(overview.quality(database)),
-            "alerts": group.create_task(overview.low_quality(database)),
+            "quality": group.create_task(remembered.quality()),
+            "alerts": group.create_task(remembered.low_quality()),
             "kinds": group.create_task(failures.kinds()),
             "failed": group.create_task(failures.latest()),
             "runs": group.create_task(runs.latest(database, 6)),
@@ -152,6 +157,7 @@ _FIGURES = (
     ("confidence:mean", "Mean confidence"),
     ("latest_metrics:lag", "Latest metrics lag"),
     ("latest_metrics:refreshTime", "A refresh takes"),
+    ("latest_metrics:hitRatio", "Answered from the cache"),
 )
 
 
@@ -161,8 +167,10 @@ def _figures(checks: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     for name, label in _FIGURES:
         for reading in checks.get(name, ()):
             value = reading.get("observedValue")
-            text = "–" if value is None else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
             unit = reading.get("observedUnit", "").removeprefix("events")
+            if name.endswith(":hitRatio"):
+                value, unit = 100 * value, "%"
+            text = "–" if value is None else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
             shown.append((label, text.removesuffix(".0"), unit, reading["status"]))
     return shown
 
@@ -360,4 +368,4 @@ def _scalar(value: Any) -> Any:
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    return JSONResponse(content, status_code=status, headers={"cache-control": "no-store"})
+    return JSONResponse(content, status_code=status)

@@ -18,7 +18,6 @@ _HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "referrer-policy": "same-origin",
-    "cache-control": "no-store",
     "vary": "X-Fragment, Cookie",
 }
 
