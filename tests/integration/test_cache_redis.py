@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -228,3 +229,12 @@ async def test_tls_is_spoken_with_who_can_be_trusted(certificate: tuple[Path, Pa
         async with RedisStore.open(f"rediss://{place}/0", service=service, node=1, timeout=TIMEOUT) as store:
             with pytest.raises(StoreDown, match="certificate"):
                 await store.get("a")
+
+
+@pytest.mark.parametrize(("policy", "warnings"), [("allkeys-lru", 1), ("volatile-lru", 1), ("volatile-ttl", 0)])
+async def test_a_server_that_may_forget_invalidations_is_told_of(policy: str, warnings: int, service: str) -> None:
+    async with running("--maxmemory", "100mb", "--maxmemory-policy", policy) as server:
+        with structlog.testing.capture_logs() as lines:
+            async with RedisStore.open(server.url, service=service, node=1, timeout=TIMEOUT):
+                pass
+    assert sum("may forget an invalidation" in line["event"] for line in lines) == warnings

@@ -10,7 +10,7 @@ import asyncio
 import random as randomness
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, cast
 
@@ -40,7 +40,7 @@ class Breaker:
         self,
         store: Store,
         *,
-        changed: Callable[[Condition], None] = lambda condition: None,
+        changed: Callable[[Condition], None] = lambda _: None,
         first_wait: float = 0.1,
         longest_wait: float = 5.0,
         clock: Callable[[], float] = time.time,
@@ -66,6 +66,18 @@ class Breaker:
         self._probe: asyncio.Task[None] | None = None
         self._why: str | None = None
         self.condition = Condition(False, clock())
+
+    @classmethod
+    @asynccontextmanager
+    async def before(
+        cls, store: Store, changed: Callable[[Condition], None] = lambda _: None
+    ) -> AsyncIterator[Breaker]:
+        """Stand before `store` within an `async with`, which closes it; `changed` is told of opening and closing."""
+        breaker = cls(store, changed=changed)
+        try:
+            yield breaker
+        finally:
+            await breaker.close()
 
     async def get(self, name: str) -> bytes | None:
         """See `Store.get`."""

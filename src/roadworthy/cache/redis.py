@@ -4,7 +4,7 @@ Keys are `{service}:cache:v1:record:{name}`, `...:tag:{name}` and `...:lock:{nam
 written, and a tag invalidated, by a script that tells all nodes in the same step, so they hear of changes in the order
 in which those were made.
 
-A server that forgets keys when it is full must forget records before tags, or what was invalidated comes back:
+A server that evicts keys when it is full should evict records before tags, or what was invalidated comes back:
 `maxmemory-policy volatile-ttl` does, for a tag lives longer than what bears it.
 """
 
@@ -22,12 +22,16 @@ from roadworthy.cache.redis_scripts import ACQUIRE, INVALIDATE, RELEASE, WRITE
 from roadworthy.cache.store import Change, StoreDown, StoreRefused, Write
 from roadworthy.redis.address import Address
 from roadworthy.redis.connection import Connection, Part
-from roadworthy.redis.errors import RedisDown, Refused
+from roadworthy.redis.errors import RedisDown, RedisError, Refused
 from roadworthy.redis.subscription import Subscription
+from roadworthy.telemetry.logging import get_logger
+
+log = get_logger(__name__)
 
 _SCANNED = 1000
 _WRITTEN = 500
 _STAMP = 8
+_SAFE_POLICIES = ("noeviction", "volatile-ttl")
 _SPECIAL = re.compile(rb"([\\\[\]*?])")
 
 
@@ -65,6 +69,7 @@ class RedisStore:
         store = cls(address, connection, service=service, node=node, timeout=timeout)
         try:
             await connection.start()
+            await store._look_at_policy()
             yield store
         finally:
             await store.close()
@@ -197,6 +202,19 @@ class RedisStore:
     async def close(self) -> None:
         """Let go of connections."""
         await self._connection.close()
+
+    async def _look_at_policy(self) -> None:
+        try:
+            memory = await self._connection.execute("INFO", "memory")
+        except RedisError:
+            return
+        lines = dict(line.split(":", 1) for line in memory.decode().splitlines() if ":" in line)
+        policy = lines.get("maxmemory_policy", "noeviction")
+        if lines.get("maxmemory", "0") != "0" and policy not in _SAFE_POLICIES:
+            log.warning(
+                "Redis may forget an invalidation before what it is of; set its maxmemory-policy to volatile-ttl",
+                policy=policy,
+            )
 
 
 @contextmanager

@@ -197,7 +197,8 @@ async def connect(
                         raise
     except TimeoutError:
         why = f"no answer within {patience:g} s"
-    except (OSError, RedisError) as error:
+    except (OSError, RedisError, UnicodeError) as error:
+        # Of these, the last is for a name of a host that is none.
         why = str(error)
     except BaseException:
         link.drop("no longer wanted")

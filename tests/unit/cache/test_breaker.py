@@ -271,6 +271,17 @@ async def test_a_store_that_fails_again_soon_is_left_alone_for_longer(
     assert stage.waits == [0.1, next_wait]
 
 
+async def test_leaving_closes_the_store_behind_it() -> None:
+    store = Fickle()
+    told: list[Condition] = []
+    async with Breaker.before(store, told.append) as breaker:
+        store.behave = _time_out
+        with pytest.raises(StoreDown):
+            await breaker.get("a")
+        assert [condition.open for condition in told] == [True]
+    assert store.closed
+
+
 async def test_closing_ends_the_probing(stage: Stage) -> None:
     stage.store.behave = _time_out
     with pytest.raises(StoreDown):

@@ -81,6 +81,11 @@ async def test_a_server_that_is_not_there_stops_no_start() -> None:
             await connection.get(b"a")
 
 
+async def test_a_host_whose_name_is_none_is_said() -> None:
+    async with _connected(Address(host="a" * 70)) as connection:
+        assert "cannot be used" in str(connection.trouble)
+
+
 async def test_a_server_that_accepts_and_never_answers_holds_nobody() -> None:
     async with scripted() as server:
         server.answer = lambda command: None
