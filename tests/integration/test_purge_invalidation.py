@@ -8,12 +8,15 @@ from dataclasses import replace
 
 import pytest
 
+from edge_servers import ENVIRONMENT, ZONE, FakeCloudflare
 from roadworthy import Service, cloudflare, fastly, minutes
 from roadworthy.edge.client import Response
 from roadworthy.edge.metrics import CATALOGUE
 from roadworthy.edge.purger import opened
+from roadworthy.runtime import lifecycle
 from roadworthy.telemetry.registry import MetricRegistry
 from roadworthy.testing import metric, running
+from roadworthy.testing.bound import database
 
 CREDENTIALS = {"CLOUDFLARE_API_TOKEN": "a"}
 
@@ -73,3 +76,15 @@ async def test_the_tag_that_is_purged_is_the_one_that_responses_bear(monkeypatch
         await results.invalidate("Site:7")
         await asyncio.wait_for(purger.wait(), 10)
     assert client.bodies == ['{"tags":["site:7"]}']
+
+
+async def test_what_waits_when_a_process_ends_is_sent_with_the_credentials_of_its_environment() -> None:
+    server = FakeCloudflare()
+    async with server.running():
+        service = Service("shop")
+        cdns = service.purge_with(cloudflare(zone=ZONE, base_url=server.url))
+        async with database(service) as dsn:
+            async with lifecycle.opened(service.spec, dsn, environment=ENVIRONMENT) as binding, service.bind(binding):
+                await cdns.purge(tags=["a"])
+                assert server.requests == []
+            assert server.purged == [("tags", ["a"])]
