@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from roadworthy.edge.cdn import Cdn, Cloudflare, CloudFront, Fastly, Varnish
 from roadworthy.edge.spec import ANYTHING, EdgeSpec, FrontSpec, Policy
@@ -116,6 +116,11 @@ class Rules:
     def __bool__(self) -> bool:
         """Whether anything is declared."""
         return bool(self._by_route or self._kinds or self._anything)
+
+    @property
+    def cached(self) -> bool:
+        """Whether the service's own HTTP cache is to keep anything."""
+        return any(rule.spec.cached for rule in self._by_route.values())
 
     @property
     def has_routes(self) -> bool:
@@ -295,6 +300,17 @@ def normalised(headers: Fields, rule: Rule) -> Fields:
         if chosen is not None:
             kept.append((name, chosen.encode()))
     return kept
+
+
+def counting(query: bytes, rule: Rule) -> bytes:
+    """Return what of a query counts, in the order of the declaration; all of it where nothing is declared."""
+    names = rule.policy.query
+    if names is None or not query:
+        return query
+    order = {name: place for place, name in enumerate(names)}
+    pairs = [(unquote_plus(pair.partition(b"=")[0].decode("latin-1")), pair) for pair in query.split(b"&")]
+    kept = sorted((pair for pair in pairs if pair[0] in order), key=lambda pair: order[pair[0]])
+    return b"&".join(pair for _, pair in kept)
 
 
 def first_named(given: str, values: Sequence[str]) -> str | None:

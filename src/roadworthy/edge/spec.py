@@ -143,8 +143,9 @@ def shared(
     reaches the handler as if the header were absent. `query` names the only query parameters that count. Both together
     with the URL are the key under which a copy is found.
 
-    A response that sets a cookie, or answers a request with Authorization, is never shared; `cookies="ignored"` and
-    `authorization="ignored"` say that they do not matter to what it says.
+    A response that sets a cookie, or answers a request with Authorization, is never shared. `authorization="ignored"`
+    says that it does not matter to what is answered; `cookies="ignored"` does so of cookies, which are then neither
+    set by what is shared nor passed on by the proxies that are configured from this.
     """
     if isinstance(vary, str) or isinstance(query, str):
         raise DeclarationError(f"shared() has vary={vary!r}, query={query!r}; write a sequence, as in ('q',)")

@@ -47,6 +47,12 @@ CDNS: Mapping[str, TagForm | None] = {
 }
 """The forms by what stands in front; None for what knows no tags."""
 
+WITHIN = TagForm("Cache-Tag", ",", 1024 * 1024, 1024, 100_000)
+"""How the service's own HTTP cache is told."""
+
+TAG_HEADERS = frozenset({b"cache-tag", b"surrogate-key"})
+"""Where an application may have put tags itself, separated by commas or spaces."""
+
 
 def canonical_tag(text: str) -> str:
     """Return the one spelling of a tag at every edge: lowercase visible ASCII, everything else percent-encoded.

@@ -7,7 +7,7 @@ Authorization, is never marked for shared caches unless its policy says that the
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,16 @@ from roadworthy.edge.policy import (
     Match,
     Rule,
     Rules,
+    counting,
     fronts_of,
     normalised,
     privatised,
     tag_fields,
     unkept,
 )
-from roadworthy.edge.tags import CURRENT_TAGS, united
+from roadworthy.edge.tags import CURRENT_TAGS, TAG_HEADERS, WITHIN, united
 from roadworthy.http.asgi import Layer, Message, Receive, Scope, Send
+from roadworthy.http.cache_key import url_key
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.headers import is_event_stream
 from roadworthy.http.route import RouteTemplate, route_template
@@ -46,13 +48,20 @@ _FOR_SHARED = frozenset({CDN_CACHE_CONTROL, SURROGATE_CONTROL})
 
 
 def matched(scope: Scope, rules: Rules) -> None:
-    """Note which policy a request looks like; of headers that vary by listed values, leave one of those alone."""
+    """Note which policy a request looks like, and leave of it what counts by that: query parameters, listed values."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     rule = rules.match(scope["method"], path.removeprefix(root) if root else path)
     if rule is not None:
         scope[EDGE] = Match(rule)
         scope["headers"] = normalised(scope["headers"], rule)
+        scope["query_string"] = counting(scope["query_string"], rule)
+
+
+def edge_key(scope: Scope, fields: Mapping[bytes, bytes]) -> str | None:
+    """Return the key of a request in the service's own HTTP cache; None where its route is not to be kept there."""
+    match: Match | None = scope.get(EDGE)
+    return url_key(scope, fields) if match is not None and match.rule.spec.cached else None
 
 
 class Edging:
@@ -97,6 +106,22 @@ class Edging:
         if self._service.bound:
             metrics = self._service.binding("the HTTP metrics").metrics
             metrics.bound(HTTP_EDGE_TAG_OVERFLOWS).labels(rule.path).inc()
+
+
+class Untagging:
+    """Takes the tags from a response that the service's own cache has seen, where nobody further out reads them."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self, next: Send) -> None:
+        """Pass on to `next`."""
+        self._next = next
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """Pass on a message."""
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [pair for pair in message["headers"] if pair[0] not in TAG_HEADERS]}
+        return self._next(message)
 
 
 class _Response:
@@ -209,13 +234,19 @@ class _Response:
 
     def _fielded(self, rule: Rule | None, status: int, headers: Fields, names: set[bytes]) -> Fields:
         """Return the response's headers with those of its policy."""
-        personal = self._is_personal(rule, names)
-        if personal:
-            headers = _kept_private(headers, rule, status)
-        elif rule is not None and CACHE_CONTROL not in names:
-            headers += self._shared(rule, status, names)
-        elif rule is None and status >= 500 and CACHE_CONTROL not in names:
-            headers += NO_STORE
+        kept = rule is not None and rule.policy.is_shared and rule.fields(status) is not NO_STORE
+        if kept and rule is not None and rule.policy.cookies == "ignored" and b"set-cookie" in names:
+            # It is to go to many, and so to nobody.
+            headers = [header for header in headers if header[0] != b"set-cookie"]
+        if self._is_personal(rule, names):
+            headers, kept = _kept_private(headers, rule, status), False
+        elif CACHE_CONTROL not in names:
+            headers += _own_fields(rule, status, names)
+        forms = self._edging.rules.forms
+        if kept and rule is not None:
+            headers = self._tagged(rule, headers, names)
+        elif not names.isdisjoint(TAG_HEADERS) and (rule is not None or not forms):
+            headers = [header for header in headers if header[0] not in TAG_HEADERS]
         if rule is not None and status < 500:
             _merge_vary(headers, rule, names)
         return headers
@@ -228,25 +259,37 @@ class _Response:
             return False
         return any(name == b"authorization" for name, _ in self._scope["headers"])
 
-    def _shared(self, rule: Rule, status: int, names: set[bytes]) -> Fields:
-        """Return the policy's fields, with the tags where a shared cache may keep the response."""
-        fields = rule.fields(status)
-        if not names.isdisjoint(_FOR_SHARED):
-            return [field for field in fields if field[0] not in _FOR_SHARED]
-        if fields is NO_STORE or not rule.policy.is_shared:
-            return fields
-        tags = united([*rule.tags(self._scope["path"], self._scope.get("query_string", b"")), *self.added])
-        self._scope[EDGE].tags = tags
-        carried = tag_fields(self._edging.rules.forms, tags)
-        if carried is None:
-            self._edging.overflowed(rule)
-            return unkept(rule.policy)
-        return fields + carried
+    def _tagged(self, rule: Rule, headers: Fields, names: set[bytes]) -> Fields:
+        """Return the headers of what a shared cache may keep with its tags; without those, where they do not fit."""
+        scope, edging = self._scope, self._edging
+        given: list[str] = []
+        if not names.isdisjoint(TAG_HEADERS):
+            for name, value in headers:
+                if name in TAG_HEADERS:
+                    given += value.decode("latin-1").replace(",", " ").split()
+            headers = [header for header in headers if header[0] not in TAG_HEADERS]
+        tags = united([*given, *rule.tags(scope["path"], scope.get("query_string", b"")), *self.added])
+        scope[EDGE].tags = tags
+        forms = edging.rules.forms or ((WITHIN,) if rule.spec.cached else ())
+        carried = tag_fields(forms, tags)
+        if carried is not None:
+            return headers + carried
+        edging.overflowed(rule)
+        left = [header for header in headers if header[0] != CACHE_CONTROL and header[0] not in _FOR_SHARED]
+        return left + unkept(rule.policy)
+
+
+def _own_fields(rule: Rule | None, status: int, names: set[bytes]) -> Fields:
+    """Return what is said of a response of which the application did not."""
+    if rule is None:
+        return NO_STORE if status >= 500 else []
+    fields = rule.fields(status)
+    return fields if names.isdisjoint(_FOR_SHARED) else [field for field in fields if field[0] not in _FOR_SHARED]
 
 
 def _kept_private(headers: Fields, rule: Rule | None, status: int) -> Fields:
     """Return headers that let no shared cache keep the response, whatever the application said."""
-    kept = [header for header in headers if header[0] not in _FOR_SHARED]
+    kept = [header for header in headers if header[0] not in _FOR_SHARED and header[0] not in TAG_HEADERS]
     given = [value for name, value in kept if name == CACHE_CONTROL]
     if not given:
         return kept + (NO_STORE if rule is None or rule.fields(status) is NO_STORE else rule.personal)

@@ -180,7 +180,9 @@ async def test_an_answer_to_authorization_is_never_shared_unless_declared(serve:
         get = running.client.get
         assert cached(await get("/page/7", headers=authorised)) == ("private, no-cache", None)
         assert cached(await get("/me", headers=authorised)) == ("no-store", None)
-        assert cached(await get("/own?set-cookie=a", headers=authorised)) == (PUBLIC, "max-age=60")
+        own = await get("/own?set-cookie=a", headers=authorised)
+        assert cached(own) == (PUBLIC, "max-age=60")
+        assert "set-cookie" not in own.headers
         assert cached(await get("/nothing", headers=authorised)) == ("no-store", None)
 
 
@@ -318,6 +320,32 @@ async def test_tags_are_for_the_cdn_that_is_declared(serve: Any, service: Servic
     assert page.headers["surrogate-control"] == TARGETED
     for response in (failed, mine):
         assert not {"cache-tag", "surrogate-key", "surrogate-control"} & set(response.headers)
+
+
+async def test_tags_of_the_applications_own_are_joined_and_hidden_where_nobody_reads_them(serve: Any) -> None:
+    service = Service("tested")
+    service.edge("GET /own", PAGE, tags=("all",))
+    async with serve(application(), service) as running:
+        assert "cache-tag" not in (await running.client.get("/own?cache-tag=b")).headers
+        assert "cache-tag" not in (await running.client.get("/nothing")).headers
+    service.behind("varnish")
+    async with serve(application(), service) as running:
+        own = await running.client.get("/own?cache-tag=B,all&surrogate-key=c d")
+        said = await running.client.get("/own?cache-control=max-age=5")
+        secret_ = await running.client.get("/own?cache-tag=b&set-cookie=a")
+    assert own.headers["cache-tag"] == "b,all,c,d"
+    assert "surrogate-key" not in own.headers
+    assert said.headers["cache-tag"] == "all"
+    assert "cache-tag" not in secret_.headers
+
+
+async def test_a_query_is_left_with_what_counts(serve: Any) -> None:
+    service = Service("tested")
+    service.edge("GET /own", shared(edge=hours(1), query=("x-b", "x-a")))
+    async with serve(application(), service) as running:
+        own = await running.client.get("/own?x-a=1&utm=2&x%2Db=3&x-a=4")
+    assert [name for name in own.headers if name.startswith("x-") and len(name) == 3] == ["x-b", "x-a"]
+    assert "utm" not in own.headers
 
 
 async def test_tags_that_do_not_fit_keep_the_response_from_the_edge(serve: Any, service: Service) -> None:
