@@ -96,7 +96,7 @@ class Sender:
                 "more was to be purged than can wait; purging everything", cdn=self.cdn.name, covered=covered
             )
         if covered:
-            self._ended(Ended(self.cdn.name, "covered", covered))
+            self._tell(Ended(self.cdn.name, "covered", covered))
         self._idle.clear()
         self._wake.set()
 
@@ -209,7 +209,7 @@ class Sender:
         now = self._timing.clock()
         match answer.verdict:
             case "accepted":
-                self._ended(self._end_of(batch, "succeeded", ""))
+                self._tell(self._end_of(batch, "succeeded", ""))
             case "invalid" if len(batch.values) > 1:
                 self._log.info("a call was refused for some of it; sending halves", **self._about(batch, answer.reason))
                 self._backlog.split(batch, now)
@@ -222,13 +222,14 @@ class Sender:
     def _repeat(self, batch: Batch, answer: Answer, now: float) -> None:
         patience = self._timing.patience
         at = now + (answer.after or 0.0) + patience.delay(batch.attempts, self._timing.chance())
+        if answer.verdict == "limited":
+            # No longer than a call lives, whatever it asks for.
+            self._backlog.pause(min(at, now + patience.seconds))
         if batch.attempts >= patience.attempts or at > batch.begun_at + patience.seconds:
             self._give_up(batch, "failed", f"{answer.reason} (attempt {batch.attempts}, the last)")
             return
         self._log.info("a purge will be sent again", seconds=round(at - now, 1), **self._about(batch, answer.reason))
         self._backlog.repeat(batch, at)
-        if answer.verdict == "limited":
-            self._backlog.pause(at)
         self._wake.set()
 
     def _give_up(self, batch: Batch, outcome: Outcome, reason: str) -> None:
@@ -237,7 +238,14 @@ class Sender:
             if batch.asked_at <= watch.until:
                 watch.failed += len(batch.values)
                 watch.reason = reason
-        self._ended(self._end_of(batch, outcome, reason))
+        self._tell(self._end_of(batch, outcome, reason))
+
+    def _tell(self, end: Ended) -> None:
+        try:
+            self._ended(end)
+        except Exception:
+            # Whoever counts must not end the sending.
+            self._log.exception("the end of a purge could not be told", cdn=self.cdn.name)
 
     def _end_of(self, batch: Batch, outcome: Outcome, reason: str) -> Ended:
         seconds = self._timing.clock() - batch.asked_at

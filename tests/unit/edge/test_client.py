@@ -6,8 +6,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from roadworthy.edge.client import HttpClient, NoResponse, Response
 
@@ -139,6 +146,50 @@ async def test_a_line_break_cannot_get_into_a_header() -> None:
     async with serving(saying(b"")) as url:
         with pytest.raises(NoResponse, match="line break"):
             await HttpClient().request("POST", url, {"X-Tag": "a\r\nX-Other: b"})
+
+
+def certificate(directory: Path) -> Path:
+    """Write a certificate for 127.0.0.1 and its key into one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "certificate.pem"
+    unencrypted = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unencrypted)
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+async def test_a_server_is_trusted_by_its_certificate_alone(tmp_path: Path) -> None:
+    path = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    received: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        trusting = HttpClient(context=ssl.create_default_context(cafile=str(path)))
+        assert (await trusting.request("POST", url, {"X-Key": "1"})).body == b"hi"
+        with pytest.raises(NoResponse, match="CERTIFICATE_VERIFY_FAILED"):
+            await HttpClient().request("POST", url, {"X-Key": "1"})
+        elsewhere = url.replace("127.0.0.1", "localhost")
+        with pytest.raises(NoResponse, match=r"CERTIFICATE_VERIFY_FAILED|Connect"):
+            await trusting.request("POST", elsewhere, {"X-Key": "1"})
+    assert len(received) == 1, "no secret reaches a server before it is known"
 
 
 async def test_tls_is_not_given_up_for_a_server_without_it() -> None:

@@ -240,6 +240,32 @@ async def test_a_defect_of_ours_costs_a_repetition_and_not_the_sender() -> None:
     assert stage.outcomes() == {"succeeded": 1}
 
 
+async def test_a_limit_that_is_given_up_on_still_holds_back_others_but_not_for_ever() -> None:
+    stage = Stage(lambda batch, number: Answer("limited", "429", 1e9) if number == 1 else ACCEPTED)
+    stage.ask(tags=("a",))
+    async with stage.running():
+        await asyncio.wait_for(stage.sender.settled(), 10)
+        assert stage.outcomes() == {"failed": 1}
+        stage.ask(tags=("b",))
+        await asyncio.wait_for(stage.sender.settled(), 10)
+    assert [at for at, *_ in stage.sent] == [100.25, 1000.25]
+
+
+async def test_one_who_counts_and_fails_does_not_end_the_sending() -> None:
+    stage = Stage(always(ACCEPTED))
+    told: list[Ended] = []
+
+    def failing(end: Ended) -> None:
+        told.append(end)
+        raise KeyError("oops")
+
+    stage.sender._ended = failing
+    stage.ask(tags=("a", "a"))
+    stage.ask(urls=("https://a.example/",))
+    await stage.settle()
+    assert [end.outcome for end in told].count("succeeded") == 2
+
+
 async def test_the_end_sends_what_waits_without_waiting_for_more() -> None:
     stage = Stage(always(ACCEPTED))
     async with stage.running():
