@@ -21,7 +21,7 @@ import uvloop
 from roadworthy.runtime.embedded import EmbeddedPostgres
 
 from .caches import frozen, hits, shared, stampede, traces
-from .caches.registry import OVER_POSTGRES, SUBJECTS
+from .caches.registry import OVER_POSTGRES, SUBJECTS, kind_of
 from .caches.subject import Subject, load, load_sync
 from .queues import servers
 from .report import Report
@@ -71,8 +71,9 @@ class Run:
     def offering(self, method: str) -> Iterator[tuple[str, Subject]]:
         """Yield those that have `method`, each to be opened."""
         for name in self.names:
-            if SUBJECTS[name].offers(method):
-                yield name, SUBJECTS[name](self.redis, self.postgres)
+            kind = kind_of(name)
+            if kind.offers(method):
+                yield name, kind(self.redis, self.postgres)
 
     async def hits(self) -> None:
         """Measure decorated hits in memory."""

@@ -20,6 +20,8 @@ class _Shared(Subject):
 
     async def open(self) -> None:
         service = Service("benchmark")
+        if not self._redis():
+            service.database()
         self._memory = service.cache("in-memory", ttl=minutes(10), tiers=("memory",))
         self._shared = service.cache("in-store", ttl=minutes(10), tiers=("shared",))
         self._both = service.cache("both", ttl=minutes(10))
