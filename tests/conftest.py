@@ -29,7 +29,7 @@ def redis_server() -> Iterator[RedisServer]:
     """A Redis that all tests of the session share, each under names of its own; they bear `needs("redis-server")`."""
     server = RedisServer()
     try:
-        asyncio.run(server.start())
+        server.launch()
         yield server
     finally:
         server.remove()
