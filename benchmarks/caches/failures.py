@@ -190,10 +190,10 @@ def _stampede(name: str) -> Scenario:
 
 
 async def _left_by_tags(servers: Servers, store: Callable[[int, float], Awaitable[Any]]) -> Outcome:
-    """One value that lives on and many that live for a fifth of a second, with one tag: what is left in Redis."""
-    await store(_TAGGED, 600.0)
+    """Many values that live for a fifth of a second and one that lives on, with one tag: what is left in Redis."""
     for number in range(_TAGGED):
         await store(number, 0.2)
+    await store(_TAGGED, 600.0)
     await asyncio.sleep(1.0)
     members = 0
     async for key in servers.client.scan_iter():
@@ -217,6 +217,29 @@ async def _tags_ours(servers: Servers) -> Outcome:
         return await _left_by_tags(
             servers, lambda number, lifetime: cache.set(f"item:{number}", 1, ttl=seconds(lifetime), tags=["news"])
         )
+
+
+async def _forgotten_cashews(servers: Servers) -> Outcome:
+    async with servers.cashews() as (cache,):
+        cache.register_tag("news", "item:{number}")
+        await cache.set("item:1", 1, expire=600, tags=["news"])
+        await cache.set("item:2", 1, expire=0.2, tags=["news"])
+        await asyncio.sleep(0.5)
+        await cache.delete_tags("news")
+        return _forgotten(await cache.get("item:1"))
+
+
+async def _forgotten_ours(servers: Servers) -> Outcome:
+    async with servers.ours() as (cache,):
+        await cache.set("item:1", 1, tags=["news"])
+        await cache.set("item:2", 1, ttl=seconds(0.2), tags=["news"])
+        await asyncio.sleep(0.5)
+        await cache.invalidate("news")
+        return _forgotten(await cache.get("item:1"))
+
+
+def _forgotten(value: Any) -> Outcome:
+    return Outcome("nothing is left" if value is None else "the invalidated value is served", value is None)
 
 
 class _Payload:
@@ -303,6 +326,7 @@ FAILURES = (
     Failure("each call waits while Redis hangs", "cashews", _hanging_cashews, _hanging_ours),
     Failure("a lock that other processes pass", "aiocache", _stampede("aiocache"), _stampede("roadworthy")),
     Failure("tags remember what has expired", "cashews", _tags_cashews, _tags_ours),
+    Failure("a tag forgets all when one of its values expires", "cashews", _forgotten_cashews, _forgotten_ours),
     Failure("reading runs code from Redis", "dogpile", _unpickled_dogpile, _unpickled_ours),
     Failure("reading runs code from Redis", "cashews", _unpickled_cashews, _unpickled_ours),
 )
