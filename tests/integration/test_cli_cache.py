@@ -14,8 +14,9 @@ import pytest
 
 from redis_server import RedisServer
 from roadworthy import Service
+from roadworthy.cache.rates import Rate
 from roadworthy.cli.cache import stats
-from roadworthy.cli.cache.rates import Rate, rates, scraped
+from roadworthy.cli.cache.scraping import rates, scraped
 from roadworthy.cli.main import main
 from roadworthy.runtime.scratch import ScratchServer
 from roadworthy.telemetry import exposition

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from roadworthy.binding import Binding
+from roadworthy.cache.rates import rates_of
 from roadworthy.health.policy import HealthState, Reading, Status
 from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
@@ -17,6 +19,7 @@ from roadworthy.runtime.control import ProcessState
 from roadworthy.runtime.supervisor import ProcessStatus, Supervisor
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import exposition
+from roadworthy.telemetry.exposition import Snapshot
 
 _LONGEST_SILENCE = timedelta(seconds=5)
 _STALLED = "takes no jobs: its claims hang or fail, or jobs that do not end have all its slots"
@@ -35,7 +38,8 @@ def single(
     async def metrics() -> str:
         return exposition.render(binding.metrics.snapshot())
 
-    return operations_app(_health(spec, binding, state, Check("processes", process)), metrics)
+    checks = (*service_checks(spec, lambda: binding), Check("processes", process))
+    return operations_app(_health(spec, state, *checks), metrics)
 
 
 def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], supervisor: Supervisor) -> ASGIApp:
@@ -44,15 +48,33 @@ def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState],
     async def processes() -> Sequence[Reading]:
         return [_reading(process.status) for process in supervisor.processes]
 
-    async def metrics() -> str:
+    async def snapshot() -> Snapshot:
         snapshots = {"supervisor": binding.metrics.snapshot(), **await supervisor.snapshots()}
-        return exposition.render(exposition.merge(snapshots, supervisor.archive.snapshot))
+        return exposition.merge(snapshots, supervisor.archive.snapshot)
 
-    return operations_app(_health(spec, binding, state, Check("processes", processes)), metrics)
+    async def metrics() -> str:
+        return exposition.render(await snapshot())
+
+    own = service_checks(spec, lambda: binding)
+    checks = [of_all(check, snapshot) if check.name == "caches" else check for check in own]
+    return operations_app(_health(spec, state, *checks, Check("processes", processes)), metrics)
 
 
-def _health(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], *further: Check) -> Health:
-    checks = (*service_checks(spec, lambda: binding), *further)
+def of_all(check: Check, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
+    """Return the check of caches with the shares of hits of all processes; the supervisor itself looks nothing up."""
+
+    async def run() -> Sequence[Reading]:
+        readings = await check.run()
+        ratios = {f"{cache}:hitRatio": rate.ratio for cache, rate in rates_of(await snapshot()).items()}
+        return [
+            reading if (ratio := ratios.get(reading.name)) is None else replace(reading, value=round(ratio, 4))
+            for reading in readings
+        ]
+
+    return replace(check, run=run)
+
+
+def _health(spec: ServiceSpec, state: Callable[[], HealthState], *checks: Check) -> Health:
     return Health(state, checks, service=spec.name, version=spec.version)
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from roadworthy.cli.arguments import add_json, command
 from roadworthy.cli.cache.desk import Desk, add_service, with_desk
 from roadworthy.cli.cache.entries import read
-from roadworthy.cli.cache.rates import Rate, rates, scraped
+from roadworthy.cli.cache.scraping import rates, scraped
 from roadworthy.cli.exits import DONE
 from roadworthy.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from roadworthy.cache.rates import Rate
     from roadworthy.cache.spec import CacheSpec
 
 _SAMPLED = 2_000
