@@ -23,7 +23,7 @@ from roadworthy.edge.sender import Timing
 from roadworthy.errors import PurgeFailed
 from roadworthy.telemetry.registry import MetricRegistry
 
-QUICK = Patience(attempts=8, seconds=30, first=0.001, longest=0.01)
+QUICK = Patience(attempts=20, seconds=60, first=0.001, longest=0.01)
 SECRETS = [edge_servers.TOKEN, edge_servers.KEY, edge_servers.AWS.secret_key, "aws-session-token"]
 
 
@@ -144,10 +144,11 @@ async def test_whatever_befalls_a_call_it_is_made_again(make: type[FakeApi]) -> 
         "silent",
         "lost answer",
     ]
-    async with purging(server, timeout=0.3) as edge:
+    async with purging(server, timeout=0.5) as edge:
         await edge.purge(tags=["a"])
         assert edge.count(spec(server).name, "succeeded") == 1
-    assert len(server.requests) == 6
+    assert server.troubles == []
+    assert len(server.requests) >= 6, "more where this machine is slower than the time-out"
 
 
 async def test_a_repeated_invalidation_keeps_its_reference_so_that_a_lost_answer_costs_nothing() -> None:
