@@ -254,9 +254,9 @@ def _kept(policy: Policy, fronts: set[str]) -> Fields:
     if fronts & {"cloudfront", "nginx"} and edge != browser:
         # They read no targeted field.
         value += f", s-maxage={edge}"
-    if "nginx" in fronts:
-        # s-maxage forbids others to serve stale (RFC 9111, 5.2.2.10); nginx does, and by its emitted configuration
-        # hides all this from those others.
+    if "nginx" in fronts or ("cloudfront" in fronts and edge == browser):
+        # Beside s-maxage it would forbid others to serve stale (RFC 9111, 5.2.2.10): nginx does not mind, and by its
+        # emitted configuration hides both from those others.
         value += stale
     return _shared(value, edge, stale, fronts)
 

@@ -109,6 +109,15 @@ class Policy:
         """Whether shared caches may keep a response."""
         return self.edge is not None
 
+    @property
+    def is_treated(self) -> bool:
+        """Whether something is taken from a request, so that what does not count cannot change the response."""
+        return self.is_shared and (
+            self.query is not None
+            or any(vary.values is not None for vary in self.vary)
+            or "ignored" in (self.cookies, self.authorization)
+        )
+
 
 def immutable(*, lifetime: timedelta = timedelta(days=365)) -> Policy:
     """Return the policy of what never changes under its URL, such as files with a hash in their name.

@@ -133,11 +133,8 @@ def _requests(name: str, routes: tuple[EdgeRoute, ...]) -> list[str]:
     lines.append('    default "";')
     for route in routes:
         policy = route.policy
-        ignored = " ".join(
-            credential
-            for credential in ("cookie", "authorization")
-            if route.is_treated and (policy.cookies if credential == "cookie" else policy.authorization) == "ignored"
-        )
+        credentials = {"cookie": policy.cookies, "authorization": policy.authorization}
+        ignored = " ".join(name for name, fate in credentials.items() if policy.is_shared and fate == "ignored")
         lines.append(f'    {_request(route)} "{ignored}";')
     lines += ["}", ""]
     if any(route.policy.query is not None for route in routes):

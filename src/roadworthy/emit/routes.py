@@ -26,16 +26,6 @@ class EdgeRoute:
         """What may be kept of it."""
         return self.spec.policy
 
-    @property
-    def is_treated(self) -> bool:
-        """Whether a proxy has to do anything to a request, so that what does not count cannot change the response."""
-        policy = self.policy
-        return policy.is_shared and (
-            policy.query is not None
-            or any(vary.values is not None for vary in policy.vary)
-            or "ignored" in (policy.cookies, policy.authorization)
-        )
-
 
 def edge_routes(edges: Sequence[EdgeSpec]) -> tuple[EdgeRoute, ...]:
     """Return the GET routes, those without parameters first, as the service itself matches them.
@@ -49,7 +39,7 @@ def edge_routes(edges: Sequence[EdgeSpec]) -> tuple[EdgeRoute, ...]:
         for method, path in [spec.route]
         if method == "GET"
     ]
-    if not any(route.is_treated for route in found):
+    if not any(route.policy.is_treated for route in found):
         return ()
     return tuple(sorted(found, key=lambda route: "{" in route.spec.name))
 

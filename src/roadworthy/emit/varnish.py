@@ -44,7 +44,11 @@ def _routes(routes: tuple[EdgeRoute, ...]) -> str:
     for number, route in enumerate(routes):
         keyword = "if" if number == 0 else "} elsif"
         lines.append(f'    {keyword} (req.method ~ "^(GET|HEAD|PURGE)$" && req.url ~ "^{route.raw}(\\?|$)") {{')
-        lines += [f"        {line}" for line in _treatment(route)] if route.is_treated else ["        # Nothing to do."]
+        lines += (
+            [f"        {line}" for line in _treatment(route)]
+            if route.policy.is_treated
+            else ["        # Nothing to do."]
+        )
     return "\n".join([*lines, "    }", ""])
 
 

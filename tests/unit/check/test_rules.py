@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from roadworthy import Service, minutes, seconds
+from roadworthy import Service, minutes, private, seconds, shared
 from roadworthy.check.app import App, Route
 from roadworthy.check.declaration import check
 from roadworthy.check.refusal import REFUSED
 from roadworthy.check.rules import RULES
+from roadworthy.edge.cdn import cloudflare
 
 from .conftest import APP, Findings
 
@@ -369,3 +370,57 @@ def test_rw053_requests_without_an_application(service: Service, findings: Findi
 )
 def test_alerts_as_people_write_them_trip_nothing(alert: Alert, expression: str) -> None:
     assert alert(expression) == []
+
+
+def test_rw060_an_edge_policy_of_a_route_that_is_not_served(service: Service, findings: Findings) -> None:
+    for what in ("GET /search", "GET /sites/{name}", "image/*", "*"):
+        service.edge(what, private())
+    assert not findings("RW060")
+    service.edge("GET /serach", private())
+    service.edge("GET /sites/{site}", private())
+    first, second = findings("RW060")
+    assert "did you mean 'GET /search'?" in first.fix
+    assert second.place == service.spec.places["edge", "GET /sites/{site}"]
+    assert not findings("RW060", None)
+    assert not findings("RW060", App(True, hidden=("",)))
+
+
+def test_rw061_an_edge_policy_that_takes_from_another_route(service: Service, findings: Findings) -> None:
+    app = App(True, (*APP.routes, Route("/sites/mine", frozenset({"GET"})), Route("/sites/new", frozenset({"POST"}))))
+    service.edge("GET /search", shared(edge=minutes(1), query=("q",)))
+    service.edge("GET /sites/{name}", shared(edge=minutes(1), cookies="ignored"))
+    (finding,) = findings("RW061", app)
+    assert "/sites/mine" in finding.message
+    assert finding.place == service.spec.places["edge", "GET /sites/{name}"]
+    service.edge("GET /sites/mine", private())
+    assert not findings("RW061", app)
+
+
+def test_rw061_an_edge_policy_that_takes_nothing(service: Service, findings: Findings) -> None:
+    service.edge("GET /sites/{name}", shared(edge=minutes(1)))
+    assert not findings("RW061", App(True, (*APP.routes, Route("/sites/mine", None))))
+
+
+def test_rw062_tags_that_nothing_purges(service: Service, findings: Findings) -> None:
+    service.edge("GET /sites/{name}", shared(edge=minutes(1)), tags=("site:{name}",), cached=True)
+    assert not findings("RW062")
+    service.edge("GET /search", shared(edge=minutes(1)), tags=("searches",))
+    (finding,) = findings("RW062")
+    assert (finding.weight, "searches" in finding.message) == ("warning", True)
+    service.purge_with(cloudflare(zone="z"))
+    assert not findings("RW062")
+
+
+def test_rw063_staleness_that_cloudfront_is_not_told_of(service: Service, findings: Findings) -> None:
+    service.edge("GET /search", shared(browser=minutes(1), edge=minutes(5), stale=minutes(1)))
+    assert not findings("RW063")
+    service.behind("cloudfront")
+    (finding,) = findings("RW063")
+    assert finding.place == service.spec.places["edge", "GET /search"]
+
+
+def test_rw063_staleness_where_one_lifetime_is_for_all(service: Service, findings: Findings) -> None:
+    service.behind("cloudfront")
+    service.edge("GET /search", shared(browser=minutes(5), edge=minutes(5), stale=minutes(1)))
+    service.edge("GET /sites/{name}", shared(edge=minutes(5)))
+    assert not findings("RW063")

@@ -84,6 +84,8 @@ def test_what_stands_in_front_gets_its_own_fields() -> None:
     assert fields(PAGE, 200, "nginx")["cache-control"] == f"public, max-age=0, must-revalidate, s-maxage=600, {stale}"
     assert fields(PAGE, 404, "nginx") == fields(PAGE, 404)
     assert fields(PAGE, 200, "cloudfront")["cache-control"] == "public, max-age=0, must-revalidate, s-maxage=600"
+    alike = shared(browser=minutes(10), edge=minutes(10), stale=minutes(1))
+    assert fields(alike, 200, "cloudfront")["cache-control"] == "public, max-age=600, stale-while-revalidate=60"
 
 
 @given(st.sampled_from(["fastly", "cloudfront", "cloudflare", "varnish"]), st.integers(0, 900))

@@ -1,7 +1,7 @@
 """The rules, in the order of their ids."""
 
 from roadworthy.check.rule import Rule
-from roadworthy.check.rules import alerting, declarations, labels, objectives, probes, series
+from roadworthy.check.rules import alerting, declarations, edges, labels, objectives, probes, series
 
 RULES: tuple[Rule, ...] = (
     *declarations.RULES,
@@ -10,6 +10,7 @@ RULES: tuple[Rule, ...] = (
     *labels.RULES,
     *alerting.RULES,
     *objectives.RULES,
+    *edges.RULES,
 )
 
 __all__ = ["RULES"]
