@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -54,6 +55,8 @@ class Node:
         self.store = store
         self.chance = chance
         self.clock = StoreClock(random.randrange(NODES) if node is None else node, monotonic=monotonic, wall=wall)
+        self.token = f"{self.clock.node}-{secrets.token_hex(8)}"
+        """By which this process holds the locks of keys that it loads: what began anew after a change shares one."""
         self.knowledge = Knowledge()
         self.pending = Pending()
         self.down = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -194,7 +193,7 @@ class Source:
             self.end(ask.name, flight)
 
     async def _in_turn(self, store: Store, ask: Ask, flight: Flight[Entry | None], than: int) -> Entry | None:
-        token = secrets.token_hex(8)
+        token = self._node.token
         turn = await self._turn(store, ask, than, token)
         if isinstance(turn, Entry):
             return turn

@@ -8,8 +8,10 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from roadworthy.cache.spec import Tier
 from roadworthy.runtime.scratch import ScratchServer
 
+from .shops import Stage
 from .stores import KINDS, Backend, Kind, dictionary_backend, postgres_backend, prepared, redis_backend
 
 
@@ -44,3 +46,34 @@ async def backend(fresh: AbstractAsyncContextManager[Backend]) -> AsyncIterator[
     """An empty store."""
     async with fresh as opened:
         yield opened
+
+
+@pytest.fixture(
+    params=[
+        ("memory", None),
+        ("shared", "dictionary"),
+        ("both", "dictionary"),
+        pytest.param(("shared", "redis"), marks=pytest.mark.needs("redis-server")),
+        pytest.param(("both", "redis"), marks=pytest.mark.needs("redis-server")),
+        ("shared", "postgres"),
+        ("both", "postgres"),
+    ],
+    ids=lambda param: "-".join(filter(None, param)),
+)
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """Tiers, and an empty store behind the shared one."""
+    tiers, kind = request.param
+    chosen: tuple[Tier, ...] = ("memory", "shared") if tiers == "both" else (tiers,)
+    if kind is None:
+        yield Stage(chosen, None)
+        return
+    if kind == "redis":
+        opening = redis_backend(request.getfixturevalue("redis_server"))
+    elif kind == "postgres":
+        opening = postgres_backend(
+            request.getfixturevalue("prepared_database"), request.getfixturevalue("postgres_server")
+        )
+    else:
+        opening = dictionary_backend()
+    async with opening as backend:
+        yield Stage(chosen, backend)
