@@ -25,8 +25,10 @@ def state_of(entry: Entry, early: float, now: float, chance: float) -> State:
     `early` is the beta of XFetch, 0 for off; `chance` a random number above 0, at most 1.
     """
     left = entry.fresh_until - now
+    if left > _NEVER_BEFORE * early * entry.cost:
+        return "fresh"
     if left > 0:
-        return "early" if early and -early * entry.cost * math.log(chance) >= left else "fresh"
+        return "early" if -early * entry.cost * math.log(chance) >= left else "fresh"
     return "stale" if now < entry.kept_until else "dead"
 
 

@@ -33,9 +33,16 @@ class Remote:
         """Return the entry under a name that is neither too old nor invalidated; raise StoreDown."""
         try:
             record = await self._store.get(name)
-            return None if record is None else await self._alive(name, record)
+            if record is None:
+                return None
+            entry = self._read(name, record)
+            if entry is None:
+                return None
+            if entry.tags or self._node.knowledge.stamp_of(self._everything) is None:
+                await self._ask(entry.tags)
         except StoreDown:
             raise self._failed() from None
+        return None if self.dead(entry) else entry
 
     async def get_many(self, names: Sequence[str]) -> list[Entry | None]:
         """Return the entries under names, as `get` does, in two exchanges at most; raise StoreDown."""
@@ -112,19 +119,14 @@ class Remote:
     def dead(self, entry: Entry) -> bool:
         """Return whether one of an entry's tags was invalidated since it began to load, or nobody knows."""
         stamp_of = self._node.knowledge.stamp_of
-        prefix = self._prefix
-        for tag in (EVERYTHING, *entry.tags):
-            stamp = stamp_of(prefix + tag)
+        stamp = stamp_of(self._everything)
+        if stamp is None or entry.stamp <= stamp:
+            return True
+        for tag in entry.tags:
+            stamp = stamp_of(self._prefix + tag)
             if stamp is None or entry.stamp <= stamp:
                 return True
         return False
-
-    async def _alive(self, name: str, record: bytes) -> Entry | None:
-        entry = self._read(name, record)
-        if entry is None:
-            return None
-        await self._ask(entry.tags)
-        return None if self.dead(entry) else entry
 
     def _read(self, name: str, record: bytes) -> Entry | None:
         entry = decode(record)

@@ -55,7 +55,7 @@ class Codec:
         entry.codec = self
         if is_immutable(value):
             entry.value, entry.copy = value, None
-        elif type(value) in _COPIED and all(map(is_immutable, _members(value))):
+        elif type(value) in _COPIED and _all_immutable(_members(value)):
             entry.value, entry.copy = value, _COPIED[type(value)]
         else:
             entry.value, entry.copy = entry.data, self._decode
@@ -95,6 +95,10 @@ def is_immutable(value: Any) -> bool:
             is_immutable(getattr(value, field.name)) for field in dataclasses.fields(value)
         )
     return False
+
+
+def _all_immutable(values: Any) -> bool:
+    return _IMMUTABLE.issuperset(map(type, values)) or all(map(is_immutable, values))
 
 
 def _members(value: Any) -> Any:
