@@ -45,15 +45,15 @@ async def _send(_message: MutableMapping[str, Any]) -> None:
     return None
 
 
-def _scope() -> dict[str, Any]:
+def _scope(path: str) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": PATH,
-        "raw_path": PATH.encode(),
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
         "headers": [
@@ -69,11 +69,11 @@ def _scope() -> dict[str, Any]:
     }
 
 
-async def _microseconds(app: Application, requests: int) -> float:
+async def microseconds(app: Application, requests: int, path: str = PATH) -> float:
     """Return the processor time of one request, over `requests` of them, when the processor's caches know `app`."""
     for _ in range(requests // 10):
-        await app(_scope(), _receive, _send)
-    scopes = [_scope() for _ in range(requests)]
+        await app(_scope(path), _receive, _send)
+    scopes = [_scope(path) for _ in range(requests)]
     gc.collect()
     gc.disable()
     began = time.thread_time_ns()
@@ -89,7 +89,7 @@ async def _in_process(report: Report, name: str, apps: dict[str, Application], *
     assert isinstance(ours, Stack)
     async with ours.service.running():
         for _ in range(rounds):
-            took = {subject: await _microseconds(app, requests) for subject, app in apps.items()}
+            took = {subject: await microseconds(app, requests) for subject, app in apps.items()}
             report.add(f"request, {name}", BARE, took[BARE], unit="us", better="less")
             for subject in (OURS, PEER):
                 added = took[subject] - took[BARE]
@@ -99,8 +99,8 @@ async def _in_process(report: Report, name: str, apps: dict[str, Application], *
 
 
 @contextmanager
-def _served(subject: str) -> Iterator[str]:
-    """Serve a subject's application in a process of its own; yield its address."""
+def served(subject: str, path: str = PATH, applications: str = "benchmarks.http_applications:served") -> Iterator[str]:
+    """Serve a subject's application in a process of its own; yield the address of `path`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -112,11 +112,11 @@ def _served(subject: str) -> Iterator[str]:
         str(port),
         "--log-level",
         "error",
-        "benchmarks.http_applications:served",
+        applications,
     ]
     process = subprocess.Popen(command, env=os.environ | {"BENCHMARK_SUBJECT": subject}, start_new_session=True)
     try:
-        address = f"http://127.0.0.1:{port}{PATH}"
+        address = f"http://127.0.0.1:{port}{path}"
         _wait_until_served(address)
         yield address
     finally:
@@ -137,7 +137,7 @@ def _wait_until_served(address: str) -> None:
 def _under_load(report: Report, *, rounds: int, seconds: int) -> None:
     for _ in range(rounds):
         for subject in SUBJECTS:
-            with _served(subject) as address:
+            with served(subject) as address:
                 command = ["wrk", "-t1", "-c64", f"-d{seconds}s", address]
                 output = subprocess.run(
                     command, capture_output=True, text=True, check=True, timeout=seconds + 30

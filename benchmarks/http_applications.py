@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from roadworthy.binding import Binding
+from roadworthy.http.caching import HTTPCache
 from roadworthy.http.stack import Stack, install
 from roadworthy.service import Service
 from roadworthy.telemetry.metrics import catalogue
@@ -70,9 +71,9 @@ class Measured(Service):
             yield self
 
 
-def with_ours(app: Application) -> Stack:
+def with_ours(app: Application, caching: Callable[[Application], HTTPCache] | None = None) -> Stack:
     """Return `app` in our whole stack, its metrics counted as in production once its service runs."""
-    return install(app, Measured("benchmark", version="1.0.0"))
+    return install(app, Measured("benchmark", version="1.0.0"), caching=caching)
 
 
 def with_peer(app: FastAPI | Starlette) -> Application:

@@ -75,9 +75,7 @@ def modified_since(value: bytes, last_modified: bytes | None, now: float) -> boo
     return since is None or changed is None or changed > since
 
 
-def not_modified(
-    fields: Mapping[bytes, bytes], *, etag: bytes | None, last_modified: bytes | None, now: float
-) -> bool:
+def not_modified(fields: Mapping[bytes, bytes], *, etag: bytes | None, last_modified: bytes | None, now: float) -> bool:
     """Return whether a GET or HEAD is answered with 304; `If-None-Match` decides alone where it is there."""
     value = fields.get(b"if-none-match")
     if value is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -46,7 +47,7 @@ class Shelf:
         return key, self.storage.peek(key) or await self.storage.get(key)
 
     async def keep(
-        self, key: str, fields: Mapping[bytes, bytes], response: StoredResponse, moment: int, now: float
+        self, key: str, fields: Mapping[bytes, bytes], response: StoredResponse, moment: Any, now: float
     ) -> bool:
         """Keep a response to a request for a URL; return whether it is kept.
 
@@ -84,8 +85,9 @@ def stored_response(
     requested: float,
     received: float,
     route: str | None = None,
+    tags: Iterable[str] = (),
 ) -> StoredResponse:
-    """Return what to keep of a response."""
+    """Return what to keep of a response; it bears `tags` and those that its headers name."""
     kept = _kept_fields(headers, assessment.without)
     names = {name for name, _ in kept}
     if b"date" not in names:
@@ -109,14 +111,22 @@ def stored_response(
         for_all=assessment.for_all,
         etag=_first(kept, b"etag"),
         last_modified=_first(kept, b"last-modified"),
-        tags=tuple(_tags(headers)),
+        tags=tuple(dict.fromkeys([*tags, *_tags(headers)])),
         route=route,
     )
 
 
-def updated_headers(stored: StoredResponse, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a stored response after a 304 or a HEAD brought `headers` (RFC 9111, section 3.2)."""
-    return list(freshened(stored.headers, _kept_fields(headers, frozenset()), _OF_THE_CONTENT))
+def updated_headers(
+    stored: StoredResponse, headers: Sequence[tuple[bytes, bytes]], received: float
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a stored response after a 304 or a HEAD brought `headers` (RFC 9111, section 3.2).
+
+    `received` is when they came, Unix time in seconds; it is their date where they have none.
+    """
+    brought = _kept_fields(headers, frozenset())
+    if not any(name == b"date" for name, _ in brought):
+        brought += ((b"date", format_date(received)),)
+    return list(freshened(stored.headers, brought, _OF_THE_CONTENT))
 
 
 def _kept_fields(headers: Sequence[tuple[bytes, bytes]], without: frozenset[bytes]) -> Fields:

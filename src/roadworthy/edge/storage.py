@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from roadworthy.edge.stored import StoredResponse
 
@@ -14,7 +14,7 @@ class ResponseStorage(Protocol):
     It never raises for being out of reach: what is not to be had is a miss.
     """
 
-    def moment(self) -> int:
+    def moment(self) -> Any:
         """Return now, as deletions and invalidations count it; taken before the application is asked."""
 
     def peek(self, key: str) -> StoredResponse | None:
@@ -23,7 +23,7 @@ class ResponseStorage(Protocol):
     async def get(self, key: str) -> StoredResponse | None:
         """Return the response under a key, wherever it is."""
 
-    async def put(self, key: str, response: StoredResponse, moment: int, lifetime: float) -> bool:
+    async def put(self, key: str, response: StoredResponse, moment: Any, lifetime: float) -> bool:
         """Keep a response for `lifetime` seconds, unless its key or one of its tags went after `moment`.
 
         Return whether it is kept.

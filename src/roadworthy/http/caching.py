@@ -26,13 +26,14 @@ from roadworthy.edge.storage import ResponseStorage
 from roadworthy.edge.stored import Fields, StoredResponse
 from roadworthy.http.asgi import ASGIApp, Headers, Message, Receive, Scope, Send
 from roadworthy.http.cache_key import CacheKey, url_key
+from roadworthy.http.edging import EDGE
 from roadworthy.http.flights import Flight, Flights
 from roadworthy.http.recording import Recording, Request, Response
-from roadworthy.http.route import RouteTemplate, route_template
+from roadworthy.http.route import CACHED_ROUTE, RouteTemplate, route_template
 from roadworthy.telemetry.logging import get_logger
 
-CACHED_ROUTE = "roadworthy.cached_route"
-"""Where the scope of a request that the application did not see has the route that it would have taken."""
+REFRESH = "roadworthy.refresh"
+"""Is in the scope of a request that the cache makes itself, to which no client waits."""
 
 _log = get_logger(__name__)
 
@@ -283,7 +284,7 @@ class HTTPCache:
         if now < self._refreshes.get(key, 0.0):
             return
         self._refreshes[key] = now + self._refresh_timeout
-        scope = {**request.scope, "method": "GET"}
+        scope = {**request.scope, "method": "GET", REFRESH: True}
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in _UNWANTED]
         fields = joined(scope["headers"])
         copy = Request(scope, _waiting(), _discard, fields, request.key, key, background=True)
@@ -334,12 +335,13 @@ class HTTPCache:
             requested=response.requested,
             received=response.received,
             route=self._route(request.scope, response.status),
+            tags=getattr(request.scope.get(EDGE), "tags", ()),
         )
         return await self._shelf.keep(request.key, request.fields, stored, response.moment, response.received)
 
     async def freshen(self, request: Request, stored: StoredResponse, response: Response) -> StoredResponse:
         """Return a stored response after the application said that it still holds, and keep that."""
-        headers = updated_headers(stored, response.headers)
+        headers = updated_headers(stored, response.headers, response.received)
         assessment = assess(
             request.fields,
             request.directives,
@@ -357,6 +359,7 @@ class HTTPCache:
             requested=response.requested,
             received=response.received,
             route=stored.route,
+            tags=stored.tags,
         )
         if assessment.refusal is None:
             await self._shelf.keep(request.key, request.fields, updated, response.moment, response.received)

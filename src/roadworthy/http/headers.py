@@ -41,7 +41,10 @@ def complete(headers: Iterable[tuple[bytes, bytes]], ours: Headers) -> Headers:
 
 def is_event_stream(headers: Headers) -> bool:
     """Return whether a response with these headers is a stream of server-sent events."""
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+    for name, value in headers:
+        if name == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False
 
 
 _OVERRIDABLE = frozenset(name for name, _ in (*SECURE, STRICT_TRANSPORT, CLOSE, (b"x-request-id", b"")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roadworthy.edge.cache_control import NONE, Directives
 from roadworthy.edge.conditional import headers_of_304, not_modified
@@ -52,7 +52,7 @@ class Response:
     fields: dict[bytes, list[bytes]]
     requested: float
     received: float
-    moment: int
+    moment: Any
 
 
 class Recording:
@@ -70,7 +70,7 @@ class Recording:
         *,
         stored: StoredResponse | None,
         validating: bool,
-        moment: int,
+        moment: Any,
         flight: Flight | None,
     ) -> None:
         self._cache = cache

@@ -11,15 +11,22 @@ from typing import Any
 from roadworthy.http.asgi import Scope
 from roadworthy.telemetry.metrics import UNMATCHED_ROUTE
 
+CACHED_ROUTE = "roadworthy.cached_route"
+"""Where the scope of a request that the application did not see has the route that it would have taken."""
+
 RouteTemplate = Callable[[Scope, int | None], str]
 """Gives the route label of a dispatched request, from its scope and the status of its response."""
 
 
 def route_template(scope: Scope, status: int | None = None) -> str:
-    """Return the template of the route that Starlette or FastAPI chose, with the prefixes of routers and mounts."""
+    """Return the template of the route that Starlette or FastAPI chose, with the prefixes of routers and mounts.
+
+    A request that was answered from the HTTP cache has the one of the request whose response it got.
+    """
     route = scope.get("route")
     if route is None:
-        return _without_route(scope, status)
+        cached: str | None = scope.get(CACHED_ROUTE)
+        return _without_route(scope, status) if cached is None else cached
     # A router that FastAPI includes keeps its own, shorter path in the route; the whole one stands beside it.
     if (included := scope.get("fastapi")) is not None:
         route = included.get("effective_route_context") or route

@@ -5,6 +5,7 @@ Probes      answers /livez, /readyz, /startupz and /health, goes no further    p
 Identity    request id and trace, in every log line                           identity.py
 Measuring   counts and times                                                  measuring.py, route.py
 Draining    knows what is in flight, and ends event streams at a stop         draining.py
+Caching     answers from the store what it can, where there is one            caching_layer.py, caching.py
 Edging      says what browsers and CDNs may keep, answers 304                 edging.py
 Problems    turns what escapes the application into problem details           problems.py, frameworks.py
 """
@@ -22,6 +23,8 @@ from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
+from roadworthy.http.caching import HTTPCache
+from roadworthy.http.caching_layer import CachingLayer
 from roadworthy.http.draining import Drain, Draining
 from roadworthy.http.edging import Edging, matched
 from roadworthy.http.exchange import Exchange
@@ -39,14 +42,21 @@ if TYPE_CHECKING:
     from roadworthy.service import Service, ServiceSpec
 
 
-def install(app: ASGIApp, service: Service, *, route: RouteTemplate = route_template) -> Stack:
+def install(
+    app: ASGIApp,
+    service: Service,
+    *,
+    route: RouteTemplate = route_template,
+    caching: Callable[[ASGIApp], HTTPCache] | None = None,
+) -> Stack:
     """Return `app` inside the stack, registering problem details with it where it takes exception handlers.
 
     `route` names the route of a dispatched request; the default knows Starlette and FastAPI, and calls whatever it
-    cannot trace to a declared route `__unmatched__`.
+    cannot trace to a declared route `__unmatched__`. `caching` makes the HTTP cache of what it is given; without it,
+    the application answers every request.
     """
     register_problems(app)
-    return Stack(app, service, route)
+    return Stack(app, service, route, caching)
 
 
 class Stack:
@@ -55,7 +65,13 @@ class Stack:
     `drain` ends its service: the runtime starts it.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, route: RouteTemplate = route_template) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: Service,
+        route: RouteTemplate = route_template,
+        caching: Callable[[ASGIApp], HTTPCache] | None = None,
+    ) -> None:
         """Wrap `app`; see `install`."""
         self.app = app
         self.service = service
@@ -64,7 +80,9 @@ class Stack:
         self._lifespan = Lifespan(app, service)
         self._problems = Problems(app)
         self._edging = Edging(self._problems, service, route)
-        self._identity = Identity(Measuring(Draining(self._edging, self.drain), service, self.drain, route))
+        self._caching = None if caching is None else CachingLayer(self._edging, self.drain, caching)
+        inside = Draining(self._caching or self._edging, self.drain)
+        self._identity = Identity(Measuring(inside, service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
@@ -81,7 +99,11 @@ class Stack:
                     matched(scope, self._edging.rules)
                 await self._identity(scope, receive, exchange)
         elif kind == "lifespan":
-            await self._lifespan(scope, receive, send)
+            try:
+                await self._lifespan(scope, receive, send)
+            finally:
+                if self._caching is not None:
+                    await self._caching.cache.close()
         else:
             await self._identity.websocket(self._problems.websocket, scope, receive, send)
 
