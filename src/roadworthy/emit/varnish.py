@@ -202,7 +202,6 @@ sub vcl_backend_fetch {{
         set bereq.http.Authorization = bereq.http.X-Edge-Authorization;
     }}
     unset bereq.http.X-Edge-Authorization;
-    unset bereq.http.X-Edge-State;
     unset bereq.http.X-Edge-Forward;
 }}
 
@@ -212,7 +211,8 @@ sub vcl_backend_response {{
     set beresp.grace = 0s;
     set beresp.keep = 0s;
     if (beresp.status >= 500) {{
-        if (bereq.is_bgfetch) {{
+        # No object of a failure may stand before the stale one.
+        if (bereq.is_bgfetch || bereq.http.X-Edge-State == "fetch") {{
             return (abandon);
         }}
         set beresp.ttl = 0s;
@@ -248,7 +248,7 @@ sub vcl_backend_response {{
 }}
 
 sub vcl_backend_error {{
-    if (bereq.is_bgfetch) {{
+    if (bereq.is_bgfetch || bereq.http.X-Edge-State == "fetch") {{
         return (abandon);
     }}
     set beresp.ttl = 0s;
@@ -257,11 +257,15 @@ sub vcl_backend_error {{
     set beresp.http.Cache-Control = "no-store";
 }}
 
-sub vcl_deliver {{
-    if (resp.status >= 500 && req.http.X-Edge-State == "fetch") {{
+sub vcl_synth {{
+    if (resp.status == 503 && req.http.X-Edge-State == "fetch") {{
         set req.http.X-Edge-State = "error";
         return (restart);
     }}
+    set resp.http.Cache-Control = "no-store";
+}}
+
+sub vcl_deliver {{
     if (resp.http.Cache-Status) {{
         set resp.http.Cache-Status = resp.http.Cache-Status + ", ";
     }}

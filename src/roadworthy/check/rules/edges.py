@@ -48,8 +48,8 @@ def covered_route(subject: Subject) -> Iterator[Problem]:
 
 
 def never_invalidated(subject: Subject) -> Iterator[Problem]:
-    """Find tags that nothing is ever told to let go of."""
-    if subject.spec.cdns:
+    """Find tags by which nothing is ever let go: no CDN is purged, and no cache invalidated."""
+    if subject.spec.cdns or subject.spec.caches:
         return
     for edge in subject.spec.edges:
         if edge.tags and not edge.cached:
@@ -69,7 +69,7 @@ def never_stale(subject: Subject) -> Iterator[Problem]:
         if policy.edge not in (None, policy.browser) and (policy.stale or policy.stale_if_error):
             yield _problem(
                 edge,
-                "may be served stale, but not by CloudFront, which learns the edge's own lifetime from s-maxage, and that "
+                "may be served stale, but not by CloudFront: only s-maxage tells it the edge's own lifetime, and that "
                 "forbids it",
                 "give browser= and edge= the same time, or do without stale= and stale_if_error=",
             )
