@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,7 @@ from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import Declared, declaring_directory, declaring_place
 from roadworthy.duration import days, minutes, seconds
 from roadworthy.edge.cdn import Cdn as PurgedCdn
-from roadworthy.edge.spec import EdgeSpec, FrontSpec
+from roadworthy.edge.spec import RESPONSES, EdgeSpec, FrontSpec
 from roadworthy.edge.spec import Policy as EdgePolicy
 from roadworthy.edge.tags import Front
 from roadworthy.errors import DeclarationError, NotRunning
@@ -417,6 +417,17 @@ class Service:
         if isinstance(tags, str):
             raise DeclarationError(f"edge {what!r} has tags={tags!r}; write a sequence, as in ({tags!r},)")
         self.declared.add("edge", EdgeSpec(what, policy, tuple(tags), cached))
+        if cached and policy.edge is not None:
+            self._keep_responses(policy.edge + max(policy.stale, policy.stale_if_error))
+
+    def _keep_responses(self, lifetime: timedelta) -> None:
+        """Have a cache that keeps responses for at least so long."""
+        key = ("cache", RESPONSES)
+        known: CacheSpec | None = self.declared.specs.get(key)
+        if known is None:
+            self.declared.add("cache", CacheSpec(RESPONSES, lifetime, jitter=0.0, early=0.0))
+        elif known.ttl < lifetime:
+            self.declared.specs[key] = replace(known, ttl=lifetime)
 
     def behind(self, name: Front, *, tag_header: str | None = None) -> None:
         """Declare that a CDN or proxy stands before the service, so that it gets its own form of tags and lifetimes.

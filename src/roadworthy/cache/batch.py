@@ -75,7 +75,9 @@ class Batches:
         for key in keys:
             entry = await wait(flights[key] or begun[key])
             found[key] = None if entry is None else retyped(entry, ask.codec)
-        return found
+        # A loading that others began may have ended without a value that this caller can use.
+        again = [key for key, flight in flights.items() if flight is not None and found[key] is None]
+        return found | (await self._loaded(ask, again) if again else {})
 
     def _begin(self, ask: AskMany, keys: Sequence[str]) -> dict[str, Flight[Entry | None]]:
         flights = {key: self._source.begin(self._tiers.prefix + key) for key in keys}

@@ -68,7 +68,8 @@ class OpenCache:
         self.counts = Counts(Tally(monotonic=node.clock.monotonic))
         self.tiers = Tiers(spec, f"{service}:{spec.name}:", node, self.counts)
         self._transactions = transactions
-        self.source = Source(self.tiers, self._transacting)
+        # A task that outlived its transaction is told so where it uses the database: its source has to run in it.
+        self.source = Source(self.tiers, partial(self._in_transaction, ended=True))
         self.batches = Batches(self.tiers, self.source)
 
     def name_of(self, key: str) -> str:
@@ -79,7 +80,7 @@ class OpenCache:
         self, values: Mapping[str, Any], codec: Codec, tags: tuple[str, ...], ttl: timedelta | None
     ) -> None:
         """Keep values by name."""
-        if self._transacting():
+        if self._in_transaction():
             self.tiers.forget(values)
             self._after_commit(partial(self.tiers.set_many, dict(values), codec, tags, ttl))
         else:
@@ -87,7 +88,7 @@ class OpenCache:
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete names everywhere."""
-        if self._transacting():
+        if self._in_transaction():
             self.tiers.forget(names)
             self._after_commit(partial(self.tiers.delete, names))
         else:
@@ -96,7 +97,7 @@ class OpenCache:
     async def invalidate(self, tags: Sequence[str]) -> None:
         """Have everything with one of these tags be dead everywhere."""
         self.counts.invalidations += 1
-        if self._transacting():
+        if self._in_transaction():
             self.tiers.expire(tags)
             self._after_commit(partial(self.tiers.invalidate, tags))
         else:
@@ -132,14 +133,14 @@ class OpenCache:
             evictions=0 if local is None else local.memory.evictions,
         )
 
-    def _transacting(self) -> bool:
+    def _in_transaction(self, ended: bool = False) -> bool:
+        """Return whether the calling task is in a transaction; `ended` where it has outlived its own."""
         if self._transactions is None:
             return False
         try:
             return self._transactions.current() is not None
         except TransactionEnded:
-            # The task outlived its transaction, and will be told so when it uses the database.
-            return True
+            return ended
 
     def _after_commit(self, call: Callable[[], Awaitable[object]]) -> None:
         if self._transactions is not None:

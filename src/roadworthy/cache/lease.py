@@ -32,6 +32,7 @@ async def renewed(store: Store, name: str, token: str, seconds: float, lease: Le
         yield
     finally:
         renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
         with contextlib.suppress(StoreDown):
             await store.release(name, token)
 

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 from roadworthy.cache.clock import StoreClock
@@ -20,6 +20,9 @@ from roadworthy.cache.knowledge import Knowledge
 from roadworthy.cache.pending import Pending
 from roadworthy.cache.stamp import NODES
 from roadworthy.cache.store import Change, Store, StoreDown
+
+if TYPE_CHECKING:
+    from roadworthy.telemetry.logging import Logger
 
 _LOOK_SECONDS = 0.5
 _MEASURE_SECONDS = 10.0
@@ -67,6 +70,7 @@ class Node:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._closed = False
+        self._told_down = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Node]:
@@ -144,10 +148,28 @@ class Node:
             due = self.clock.monotonic() - measured >= _MEASURE_SECONDS
             if not (self.down or due or self.pending):
                 continue
-            with contextlib.suppress(StoreDown):
+            try:
                 await self.clock.measure(store.now)
                 measured = self.clock.monotonic()
                 await self.reconcile(store)
+            except StoreDown as error:
+                if not self._told_down:
+                    self._told_down = self.down = True
+                    self._logger().warning("cache_store_down", reason=str(error))
+            except Exception as error:
+                # What else goes wrong there must not end the upkeep of all caches.
+                self._logger().error("cache_upkeep_failed", error=repr(error))
+            else:
+                if self._told_down:
+                    self._told_down = False
+                    self._logger().info("cache_store_back")
+
+    @staticmethod
+    def _logger() -> Logger:
+        # Loaded with the first word to say: declaring a cache does not need it.
+        from roadworthy.telemetry.logging import get_logger
+
+        return get_logger(__name__)
 
     async def reconcile(self, store: Store) -> None:
         """Write what could not be written while the store was away; raise StoreDown where it still is."""

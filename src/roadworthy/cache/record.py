@@ -30,6 +30,8 @@ STAMP = slice(2, 10)
 """Where a record bears its stamp."""
 
 _HEADER = struct.Struct("!BBQQQfH")
+_SIZE = _HEADER.size
+_unpack = _HEADER.unpack_from
 _COMPRESSED, _TOMBSTONE = 1, 2
 _LONGEST_TAGS = 0xFFFF
 _LARGEST = 256 * 1024 * 1024
@@ -92,12 +94,14 @@ def encode(entry: Entry, compress_over: int | None = None) -> bytes:
 
 def decode(record: bytes) -> Entry | None:
     """Return the entry of a record; None for what this version does not understand."""
-    if len(record) < _HEADER.size or record[0] != VERSION:
+    if len(record) < _SIZE or record[0] != VERSION:
         return None
-    _, flags, stamp, fresh_until, kept_until, cost, length = _HEADER.unpack_from(record)
-    end = _HEADER.size + length
+    _, flags, stamp, fresh_until, kept_until, cost, length = _unpack(record)
+    if not flags and not length:
+        return Entry(record[_SIZE:], stamp, fresh_until / 1000, kept_until / 1000, (), cost)
+    end = _SIZE + length
     try:
-        tags = _decode_tags(record[_HEADER.size : end]) if length else ()
+        tags = _decode_tags(record[_SIZE:end]) if length else ()
         data = record[end:]
         if flags & _COMPRESSED:
             inflate = zlib.decompressobj()

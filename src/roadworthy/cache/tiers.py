@@ -86,10 +86,13 @@ class Tiers:
 
     async def find(self, name: str, codec: Codec) -> Found:
         """Look for a name in memory, then in the store, and count where it was found."""
-        found = self.remembered(name, codec)
-        if found.entry is not None or self.remote is None:
-            return found
-        mark = self.knowledge.mark()
+        mark = None
+        if self.local is not None:
+            found = self.remembered(name, codec)
+            if found.entry is not None or self.remote is None:
+                return found
+            mark = self.knowledge.mark()
+        assert self.remote is not None
         try:
             entry = await self.remote.get(name)
         except StoreDown:
@@ -112,7 +115,7 @@ class Tiers:
                     found[name] = self._fetched(name, entry, codec, mark)
         return {name: one for name, one in found.items() if one.entry is not None}
 
-    def _fetched(self, name: str, entry: Entry | None, codec: Codec, mark: Mark) -> Found:
+    def _fetched(self, name: str, entry: Entry | None, codec: Codec, mark: Mark | None) -> Found:
         if entry is None or not codec.fill(entry):
             self.counts.shared_misses += 1
             return _NOTHING
@@ -121,7 +124,8 @@ class Tiers:
             self.counts.shared_stale += 1
         else:
             self.counts.shared_hits += 1
-        self.admit(name, entry, mark)
+        if mark is not None:
+            self.admit(name, entry, mark)
         return Found(entry, state)
 
     def made(

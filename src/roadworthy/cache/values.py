@@ -53,10 +53,11 @@ class Codec:
         except msgspec.MsgspecError:
             return False
         entry.codec = self
-        if is_immutable(value):
+        copy = _COPIED.get(type(value))
+        if copy is not None and _all_immutable(_members(value)):
+            entry.value, entry.copy = value, copy
+        elif copy is None and is_immutable(value):
             entry.value, entry.copy = value, None
-        elif type(value) in _COPIED and _all_immutable(_members(value)):
-            entry.value, entry.copy = value, _COPIED[type(value)]
         else:
             entry.value, entry.copy = entry.data, self._decode
         return True

@@ -37,16 +37,16 @@ class Cache:
         """Declared with `Service.cache`."""
         self.spec = spec
         self._service = service
+        self._what = f"cache {spec.name!r}"
         self._functions: dict[str, str] = {}
         self._codecs: dict[Any, Codec] = {Any: ANY}
 
     @property
     def open(self) -> OpenCache:
         """The cache as it runs; raises NotRunning."""
-        what = f"cache {self.spec.name!r}"
-        caches = self._service.binding(what).caches
+        caches = self._service.binding(self._what).caches
         if caches is None:
-            raise NotRunning(what)
+            raise NotRunning(self._what)
         return caches.of(self.spec.name)
 
     async def get(self, key: str, default: Any = None, *, type: Any = Any) -> Any:

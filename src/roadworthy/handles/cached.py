@@ -160,7 +160,11 @@ def cached(how: CachedCall) -> Any:
 
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
-        made = (args, *map(type, args)) if not kwargs else _named(args, kwargs)
+        if kwargs:
+            values = kwargs.values()
+            made = (args, *map(type, args), *kwargs, *values, *map(type, values))
+        else:
+            made = (args, *map(type, args))
         try:
             entry = found(made)
         except TypeError:
@@ -244,7 +248,8 @@ def _with(call: Any, how: CachedCall, **methods: Any) -> Any:
 
 
 def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    return (args, *map(type, args), *kwargs.items(), *map(type, kwargs.values()))
+    values = kwargs.values()
+    return (args, *map(type, args), *kwargs, *values, *map(type, values))
 
 
 def _straight(table: Mapping[Any, Entry], call: Any) -> Entry | None:

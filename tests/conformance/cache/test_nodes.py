@@ -70,7 +70,7 @@ async def test_a_change_reaches_the_memory_of_others(backend: Backend) -> None:
             assert await b.get("page") == "old"
             assert held(b)
             await change()
-            await until(lambda value=value: _is(b.get("page"), value))  # type: ignore[misc]
+            await until(lambda value=value: _is(b.get("page"), value))
 
 
 async def test_two_processes_that_write_and_read_one_key_agree(backend: Backend) -> None:
@@ -84,12 +84,12 @@ async def test_two_processes_that_write_and_read_one_key_agree(backend: Backend)
 
             async def write(cache: object, value: str, key: str = key) -> None:
                 await pause()
-                await cache.set(key, value)  # type: ignore[attr-defined]
+                await cache.set(key, value)
 
             async def read(cache: object, key: str = key) -> None:
                 for _ in range(3):
                     await pause()
-                    await cache.get(key)  # type: ignore[attr-defined]
+                    await cache.get(key)
 
             await asyncio.gather(write(a, f"a{n}"), write(b, f"b{n}"), read(a), read(b))
         for n in range(7):
@@ -119,7 +119,7 @@ async def test_a_fill_that_is_overtaken_by_another_process_is_not_kept(backend: 
             await change()
             load.go.set()
             assert await caller == "old"
-            await until(lambda value=value: _is(a.get("page"), value))  # type: ignore[misc]
+            await until(lambda value=value: _is(a.get("page"), value))
             await asyncio.sleep(0.02)
             assert await a.get("page") == value
             assert await b.get("page") == value
@@ -133,7 +133,7 @@ async def test_a_read_that_is_overtaken_by_a_change_is_not_kept(backend: Backend
         remote = a.open.tiers.remote
         assert remote is not None
         slow = _Slow(remote._store)
-        remote._store = slow  # type: ignore[assignment]
+        remote._store = slow
         await asyncio.sleep(0.02)
         reader = asyncio.create_task(a.get("page"))
         await slow.has_read.wait()
@@ -180,7 +180,7 @@ async def test_one_process_at_a_time_holds_a_lock(backend: Backend) -> None:
 
     async def use(service: object) -> None:
         nonlocal inside
-        async with service.lock("index", wait=seconds(20)) as lease:  # type: ignore[attr-defined]
+        async with service.lock("index", wait=seconds(20)) as lease:
             inside += 1
             assert inside == 1
             assert isinstance(lease, Lease)
@@ -192,16 +192,16 @@ async def test_one_process_at_a_time_holds_a_lock(backend: Backend) -> None:
     async with shop(backend, 1) as a, shop(backend, 2) as b:
         await asyncio.gather(*(use(cache._service) for cache in (a, b) for _ in range(3)))
         assert len(set(tokens)) == 6
-        async with a._service.lock("index"):  # type: ignore[attr-defined]
+        async with a._service.lock("index"):
             for cache in (a, b):
                 with pytest.raises(LockNotAcquired, match="'index'"):
-                    async with cache._service.lock("index", wait=seconds(0)):  # type: ignore[attr-defined]
+                    async with cache._service.lock("index", wait=seconds(0)):
                         raise AssertionError("it was taken twice")
 
 
 async def test_a_lock_is_renewed_while_it_is_held_and_says_when_it_was_lost(backend: Backend) -> None:
     async with shop(backend, 1) as a, shop(backend, 2) as b:
-        async with a._service.lock("index", lease=seconds(0.3)) as lease:  # type: ignore[attr-defined]
+        async with a._service.lock("index", lease=seconds(0.3)) as lease:
             await asyncio.sleep(0.6)
             assert not lease.lost
             store = b.open.tiers.node.store
@@ -211,4 +211,4 @@ async def test_a_lock_is_renewed_while_it_is_held_and_says_when_it_was_lost(back
 
 
 async def _is(got: object, wanted: object) -> bool:
-    return await got == wanted  # type: ignore[misc]
+    return await got == wanted

@@ -49,7 +49,7 @@ async def test_callers_go_on_without_the_store() -> None:
         await cache.set("page", 2)
         assert await cache.get("page") == 2
         assert cache.statistics().store_errors > 0
-        async with cache._service.lock("x") as lease:  # type: ignore[attr-defined]
+        async with cache._service.lock("x") as lease:
             assert lease is not None
     # What a process found down stays usable when it begins that way.
     async with processes(dictionary, 1) as (cache,):
