@@ -89,10 +89,11 @@ class Tiers:
         mark = None
         if self.local is not None:
             found = self.remembered(name, codec)
-            if found.entry is not None or self.remote is None:
+            if found.entry is not None:
                 return found
             mark = self.knowledge.mark()
-        assert self.remote is not None
+        if self.remote is None:
+            return _NOTHING
         try:
             entry = await self.remote.get(name)
         except StoreDown:
