@@ -143,6 +143,14 @@ async def _published(server: RedisServer) -> int:
     return int(lines.get("cmdstat_publish", "calls=0,").split(",")[0].removeprefix("calls="))
 
 
+async def test_much_is_written_in_parts(store: RedisStore) -> None:
+    large = [Write(f"large-{n}", encode(Entry(b"x" * 300_000, 5, 2e9, 2e9)), 5, 60.0) for n in range(10)]
+    small = [_write(f"small-{n}", 5) for n in range(1200)]
+    assert await store.write([*large, *small]) == [True] * 1210
+    records = await store.get_many([write.name for write in [*large, *small]])
+    assert records == [write.record for write in [*large, *small]]
+
+
 async def test_an_acquisition_that_was_cancelled_holds_nothing(store: RedisStore) -> None:
     for turns in range(6):
         task = asyncio.create_task(store.acquire("a", f"gone-{turns}", 60))

@@ -29,7 +29,7 @@ from roadworthy.telemetry.logging import get_logger
 log = get_logger(__name__)
 
 _SCANNED = 1000
-_WRITTEN = 500
+_WRITTEN, _WRITTEN_BYTES = 500, 1024 * 1024
 _STAMP = 8
 _SAFE_POLICIES = ("noeviction", "volatile-ttl")
 _SPECIAL = re.compile(rb"([\\\[\]*?])")
@@ -105,8 +105,7 @@ class RedisStore:
         older, and nodes are told as though it was written. The others are kept. A deletion is made in any case.
         """
         kept: list[bool] = []
-        for start in range(0, len(writes), _WRITTEN):
-            part = writes[start : start + _WRITTEN]
+        for part in _parted(writes):
             arguments: list[Part] = [self._channel, self._sender, len(self._record) + 1]
             for write in part:
                 arguments += (write.action[0], _milliseconds(write.lifetime), write.record)
@@ -225,6 +224,20 @@ def _reaching() -> Iterator[None]:
         raise StoreDown(str(error)) from error
     except Refused as error:
         raise StoreRefused(str(error)) from error
+
+
+def _parted(writes: Sequence[Write]) -> Iterator[list[Write]]:
+    """Yield the writes in parts that keep the server from nobody else for long."""
+    part: list[Write] = []
+    size = 0
+    for write in writes:
+        if part and (len(part) == _WRITTEN or size + len(write.record) > _WRITTEN_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(write)
+        size += len(write.record)
+    if part:
+        yield part
 
 
 def _milliseconds(seconds: float) -> int:

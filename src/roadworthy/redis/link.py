@@ -47,6 +47,7 @@ class Link(asyncio.Protocol):
         # When each write was made, and how many commands had been sent by then.
         self._writes: deque[tuple[float, int]] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        self._spared: tuple[float, int] | None = None
         self._paused = False
         self._room = asyncio.Event()
         self.full = False
@@ -167,12 +168,13 @@ class Link(asyncio.Protocol):
         self._watch = None
         if not self._writes:
             return
-        now = self._loop.time()
-        due = self._writes[0][0] + self._timeout
+        now, oldest = self._loop.time(), self._writes[0]
+        due = oldest[0] + self._timeout
         if now < due:
             self._watch = self._loop.call_at(due, self._look, due)
-        elif now - expected > _LATE:
+        elif now - expected > _LATE and self._spared is not oldest:
             # The loop was blocked, or the process stopped: the answer may lie unread.
+            self._spared = oldest
             self._watch = self._loop.call_at(now + _LATE, self._look, now + _LATE)
         else:
             self.drop(f"no answer within {self._timeout:g} s")

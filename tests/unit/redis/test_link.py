@@ -158,6 +158,16 @@ async def test_an_answer_that_lay_unread_while_the_loop_was_blocked_counts() -> 
     assert not lost
 
 
+async def test_a_loop_that_is_always_late_gives_up_all_the_same() -> None:
+    link, _, lost = _linked(timeout=0.05)
+    future = link.send(pack("PING"))
+    for _ in range(4):
+        await asyncio.sleep(0)
+        time.sleep(0.15)  # noqa: ASYNC251
+    await _outcomes([future])
+    assert lost == [link]
+
+
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
