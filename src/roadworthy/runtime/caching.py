@@ -43,11 +43,11 @@ async def opened(
 def _store(
     spec: ServiceSpec, dsn: str | None, redis_url: str | None, node: int
 ) -> AbstractAsyncContextManager[Store | None]:
-    timeout = _timeout(spec.caches)
-    if redis_url is not None:
-        return _redis(redis_url, service=spec.name, node=node, timeout=timeout)
     shared = any("shared" in cache.tiers for cache in spec.caches)
-    if dsn is not None and shared and (spec.database is not None or spec.queues):
+    timeout = _timeout(spec.caches)
+    if shared and redis_url is not None:
+        return _redis(redis_url, service=spec.name, node=node, timeout=timeout)
+    if shared and dsn is not None and (spec.database is not None or spec.queues):
         from roadworthy.cache.postgres import PostgresStore
 
         return PostgresStore.open(dsn, service=spec.name, node=node, timeout=timeout)

@@ -27,6 +27,7 @@ async def running(service: Service, *, jobs: Jobs = "kept") -> AsyncIterator[Ser
 
     `jobs` is "kept" for `drain` to run, or "inline": each then runs where it is enqueued, or where the transaction that
     carries it commits, and JobFailed is raised there if it fails. One with a delay waits for `drain` all the same.
+    Caches are kept in memory, and begin empty.
 
     Raises:
         MissingExtra: the extra `embedded` is not installed.
