@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -155,6 +159,38 @@ async def test_it_answers_whether_its_store_is_there_or_not(url: str | None) -> 
                     assert [each.value for each in await remembered.latest_of(user)] == [weight]
             counted = latest_metrics.statistics()
             assert (counted.loaded, counted.hits) == (2, 2)
+
+
+REFRESH = """
+import asyncio
+from vitals.reading import latest
+from vitals.service import database, service
+
+async def main():
+    async with service.running():
+        await latest.refresh(database, force=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_refresh_in_a_worker_shows_in_the_web_process() -> None:
+    async with testing.database(service) as dsn:
+        environment = {"DATABASE_URL": dsn}
+        async with service.running(Settings.load(environment)):
+            user = await add_user("ada")
+            await observe(user, "weight", "withings", 70)
+            await latest.refresh(database, force=True)
+            assert [each.value for each in await remembered.latest_of(user)] == [70]
+            await observe(user, "weight", "withings", 71)
+            worker = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", REFRESH), env={**os.environ, **environment}, cwd=Path(__file__).parent
+            )
+            async with asyncio.timeout(40):
+                assert await worker.wait() == 0
+                while [each.value for each in await remembered.latest_of(user)] != [71]:
+                    await asyncio.sleep(0.02)
+            assert latest_metrics.statistics().loaded == 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import binascii
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -218,6 +217,10 @@ async def _latest(request: Request, user: int) -> tuple[LatestMetric, ...]:
     return await remembered.latest_of(user)
 
 
+def _latest_view(known: LatestMetric) -> LatestView:
+    return LatestView.model_construct(**{name: getattr(known, name) for name in LatestView.model_fields})
+
+
 async def _unit(connection: Connection, metric: str) -> str:
     found = await metrics.unit(connection, metric)
     if found is None:
@@ -236,7 +239,7 @@ async def get_me(request: Request) -> ViewerView:
 async def get_latest(request: Request, user: User) -> LatestMetrics:
     """Return the value of each metric that is to be believed, with its confidence and badge."""
     known = await _latest(request, user)
-    return LatestMetrics(user=user, metrics=[LatestView.model_construct(**asdict(each)) for each in known])
+    return LatestMetrics(user=user, metrics=[_latest_view(each) for each in known])
 
 
 @router.get("/users/{user}/metrics/{metric}/history", tags=["metrics"])
