@@ -33,7 +33,7 @@ check: .venv ## Lint, types, layering, and the services' own declarations
 bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
 	@echo "Installing the peers"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call PINNED,benchmarks/constraints.txt)
-	@for area in jobs http cache crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
+	@for area in jobs http http_cache cache crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
 
 cache-tests: .venv ## Run the public suite for HTTP caches (SUITE=a clone of http-tests/cache-tests after npm install)
 	@$(BIN)/python scripts/cache_tests.py "$(SUITE)" $(ARGS)

@@ -16,26 +16,39 @@ _OF_THE_URL = (
     b"x-forwarded-proto",
     b"x-forwarded-scheme",
 )
-# Applications take the URL or the method from these. Somebody could have us keep one page under another's URL.
-_MISLEADING = frozenset(
-    {b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-url", b"x-rewrite-url"}
+BARRING = frozenset(
+    {
+        b"content-length",
+        b"transfer-encoding",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-url",
+        b"x-rewrite-url",
+    }
 )
-_NOTABLE = _MISLEADING.union(_OF_THE_URL)
+"""Headers with which a GET is kept out: those that replace its URL or method, and those of a body.
+
+Applications heed them, so that somebody could have us keep one page under another's URL.
+"""
+
+_NOTABLE = BARRING.union(_OF_THE_URL)
 
 
 def url_key(scope: Scope, fields: Mapping[bytes, bytes]) -> str | None:
     """Return the key of a URL: scheme, host, query and path, the latter decoded and, where that differs, as sent.
 
     No part but the path can have a line feed in it, and that is last: no two URLs share a key. Headers in which proxies
-    say what the URL was are a part of it, and a request that would replace its URL or method by a header has none.
+    say what the URL was are a part of it, and a request with something else to go by has none.
     """
     raw = scope.get("raw_path") or b""
     sent = raw.decode("latin-1") if b"%" in raw else ""
     host = fields.get(b"host", b"").decode("latin-1").lower()
     key = f"{scope['scheme']}\n{host}\n{scope['query_string'].decode('latin-1')}\n{sent}"
     if not _NOTABLE.isdisjoint(fields):
-        if not _MISLEADING.isdisjoint(fields):
+        if any(fields.get(name, b"0") != b"0" for name in BARRING):
             return None
-        for name in _OF_THE_URL:
-            key += "\n" + fields.get(name, b"").decode("latin-1")
+        named = [fields.get(name, b"") for name in _OF_THE_URL]
+        if any(named):
+            key += "\n" + b"\n".join(named).decode("latin-1")
     return f"{key}\n{scope['path']}"

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
-from roadworthy.edge import ranges
+from roadworthy.edge.answer import answer
 from roadworthy.edge.cache_control import request_directives
-from roadworthy.edge.conditional import CONDITIONS, headers_of_304, not_modified, range_applies, validating
+from roadworthy.edge.conditional import CONDITIONS, validating
 from roadworthy.edge.fields import by_name, joined
 from roadworthy.edge.freshness import Assessment, Rules, Use, assess, usable_on_error, use
 from roadworthy.edge.invalidation import SAFE, invalidates, targets
@@ -25,10 +26,11 @@ from roadworthy.edge.status import Forwarded, forwarded, hit, refused
 from roadworthy.edge.storage import ResponseStorage
 from roadworthy.edge.stored import Fields, StoredResponse
 from roadworthy.http.asgi import ASGIApp, Headers, Message, Receive, Scope, Send
-from roadworthy.http.cache_key import CacheKey, url_key
+from roadworthy.http.cache_key import BARRING, CacheKey, url_key
 from roadworthy.http.edging import EDGE
 from roadworthy.http.flights import Flight, Flights
 from roadworthy.http.recording import Recording, Request, Response
+from roadworthy.http.refreshing import Refreshes
 from roadworthy.http.route import CACHED_ROUTE, RouteTemplate, route_template
 from roadworthy.telemetry.logging import get_logger
 
@@ -40,7 +42,6 @@ _log = get_logger(__name__)
 _CONSIDERED = CONDITIONS | {b"authorization", b"cache-control", b"pragma", b"range"}
 _MOST_RENDERED = 4096
 _ATTEMPTS = 3
-_REFRESH_AGAIN = 1.0
 
 
 class HTTPCache:
@@ -91,11 +92,9 @@ class HTTPCache:
         self._key = key
         self._route = route
         self._patience = patience
-        self._refresh_timeout = refresh_timeout
         self._flights = Flights()
         self._rendered: dict[str, tuple[Fields, int, Headers]] = {}
-        self._refreshes: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._refreshes = Refreshes(clock, refresh_timeout)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; pass anything else on."""
@@ -125,11 +124,8 @@ class HTTPCache:
         await self._answer(Request(scope, receive, send, fields, key, variant))
 
     async def close(self) -> None:
-        """Cancel what is being fetched in the background."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what is fetched in the background."""
+        await self._refreshes.close()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -179,7 +175,7 @@ class HTTPCache:
         detail = None
         if usable is Use.STALE_WHILE_REVALIDATE:
             detail = "stale-while-revalidate"
-            self._refresh(request, stored, now)
+            self._refresh(request, stored)
         elif usable is Use.STALE:
             detail = "max-stale"
         await self.respond(request, stored, hit(self.name, stored.remaining(now), detail))
@@ -278,32 +274,13 @@ class HTTPCache:
         finally:
             scope["headers"] = headers
 
-    def _refresh(self, request: Request, stored: StoredResponse, now: float) -> None:
-        """Fetch a response anew in the background, unless that is under way or has just failed."""
-        key = request.variant
-        if now < self._refreshes.get(key, 0.0):
-            return
-        self._refreshes[key] = now + self._refresh_timeout
+    def _refresh(self, request: Request, stored: StoredResponse) -> None:
+        """Fetch a response anew in the background."""
         scope = {**request.scope, "method": "GET", REFRESH: True}
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in _UNWANTED]
         fields = joined(scope["headers"])
-        copy = Request(scope, _waiting(), _discard, fields, request.key, key, background=True)
-        task = asyncio.create_task(self._refreshed(copy, stored), name=f"refresh {scope['path']}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _refreshed(self, request: Request, stored: StoredResponse) -> None:
-        again = self.clock() + _REFRESH_AGAIN
-        try:
-            async with asyncio.timeout(self._refresh_timeout):
-                await self._forward(request, stored, "stale", None)
-        except Exception as error:
-            _log.warning("a response could not be fetched anew", path=request.scope["path"], error=repr(error))
-        finally:
-            self._refreshes[request.variant] = again
-            if len(self._refreshes) > _MOST_RENDERED:
-                now = self.clock()
-                self._refreshes = {key: until for key, until in self._refreshes.items() if until > now}
+        copy = Request(scope, _waiting(), _discard, fields, request.key, request.variant, background=True)
+        self._refreshes.start(request.variant, scope["path"], partial(self._forward, copy, stored, "stale", None))
 
     async def respond(self, request: Request, stored: StoredResponse, status: bytes) -> None:
         """Answer with a stored response, or with what of it the request wants."""
@@ -311,17 +288,7 @@ class HTTPCache:
         if stored.route is not None:
             request.scope[CACHED_ROUTE] = stored.route
         own = [(b"age", b"%d" % stored.age(now)), (b"cache-status", status)]
-        code, body, headers = stored.status, stored.body, list(stored.headers)
-        fields = request.fields
-        if code == 200:
-            if not_modified(fields, etag=stored.etag, last_modified=stored.last_modified, now=now):
-                code, body, headers = 304, b"", headers_of_304(headers, etag=stored.etag)
-            elif (
-                b"range" in fields
-                and not request.head
-                and range_applies(fields.get(b"if-range"), etag=stored.etag, last_modified=stored.last_modified)
-            ):
-                code, body, headers = _part(fields[b"range"], body, headers)
+        code, headers, body = answer(stored, request.fields, head=request.head, now=now)
         await request.send({"type": "http.response.start", "status": code, "headers": headers + own})
         await request.send({"type": "http.response.body", "body": b"" if request.head else body})
 
@@ -405,7 +372,7 @@ class HTTPCache:
         await self._app(scope, receive, changing)
 
     async def _invalidate(self, scope: Scope, headers: Headers) -> None:
-        fields = joined(scope["headers"])
+        fields = {name: value for name, value in joined(scope["headers"]).items() if name not in BARRING}
         host = fields.get(b"host", b"").decode("latin-1")
         raw = scope.get("raw_path") or scope["path"].encode()
         url = f"{scope['scheme']}://{host}{raw.decode('latin-1')}"
@@ -420,24 +387,6 @@ class HTTPCache:
 
 
 _UNWANTED = CONDITIONS | {b"range", b"cache-control", b"pragma"}
-
-
-def _part(wanted: bytes, body: bytes, headers: Headers) -> tuple[int, bytes, Headers]:
-    """Return status, body and headers of the part of a stored response that `Range` asks for."""
-    try:
-        part = ranges.part(wanted, len(body))
-    except ranges.UnsatisfiableRange:
-        left = [pair for pair in headers if not pair[0].startswith(b"content-")]
-        return 416, b"", [*left, (b"content-range", b"bytes */%d" % len(body)), (b"content-length", b"0")]
-    if part is None:
-        return 200, body, headers
-    left = [pair for pair in headers if pair[0] != b"content-length"]
-    length = part.end - part.first
-    return (
-        206,
-        body[part.first : part.end],
-        [*left, (b"content-range", part.content_range), (b"content-length", b"%d" % length)],
-    )
 
 
 def _noting(send: Send, status: bytes) -> Send:

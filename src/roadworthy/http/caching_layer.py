@@ -24,13 +24,15 @@ class CachingLayer:
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
         scope[_EXCHANGE] = exchange
-        await self.cache(scope, receive, exchange.shaping or exchange.forward)
+        try:
+            await self.cache(scope, receive, exchange.shaping or exchange.forward)
+        finally:
+            # The exchange has the scope: they would be garbage that only the collector finds.
+            del scope[_EXCHANGE]
 
     async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the layers inside answer to the cache, which passes on to the exchange what the client is to get."""
-        exchange: Exchange = scope[_EXCHANGE]
-        if REFRESH in scope:
-            exchange = Exchange(scope, send, self._drain)
+        exchange: Exchange = Exchange(scope, send, self._drain) if REFRESH in scope else scope[_EXCHANGE]
         before = exchange.shaping
         exchange.shaping = send
         try:

@@ -207,7 +207,7 @@ async def test_only_if_cached() -> None:
 async def test_a_change_makes_its_url_invalid(method: str, status: int, asked: int) -> None:
     cached = Cached(lambda asked: FRESH if asked.method == "GET" else Reply(status, caching("max-age=60")))
     await cached.ask()
-    answer = await cached.ask(method=method)
+    answer = await cached.ask(headers={"content-length": "3", "x-http-method-override": "PUT"}, method=method)
     assert answer["cache-status"] == "roadworthy; fwd=method"
     await cached.ask()
     assert len(cached.asked) == asked
@@ -295,6 +295,9 @@ def test_a_key_is_that_of_one_url_alone() -> None:
     assert key("/a", {"host": "EXAMPLE.org"}) == keys[0]
     assert key("/a", {"x-original-url": "/admin"}) is None
     assert key("/a", {"x-http-method-override": "DELETE"}) is None
+    assert key("/a", {"content-length": "3"}) is None
+    assert key("/a", {"transfer-encoding": "chunked"}) is None
+    assert key("/a", {"content-length": "0"}) == keys[0]
 
 
 async def test_a_request_without_a_key_is_passed_on_and_not_kept() -> None:

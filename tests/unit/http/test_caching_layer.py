@@ -80,9 +80,7 @@ async def test_a_refresh_in_the_background_has_an_exchange_of_its_own(asking: As
     asking.clock.now += 15
     headers, exchange = await asking()
     assert headers[b"x-count"] == b"1"
-    tasks = list(asking.layer.cache._tasks)
-    for task in tasks:
-        await task
+    await asking.layer.cache._refreshes.settle()
     assert exchange.shaping is None
     headers, _ = await asking()
     assert headers[b"x-count"] == b"2"
