@@ -95,10 +95,14 @@ class Rules:
     """The policies of a service, ready to be asked."""
 
     def __init__(self, specs: Sequence[EdgeSpec], fronts: Sequence[FrontSpec] = ()) -> None:
-        """Compile `specs`; `fronts` stand before the service."""
+        """Compile `specs`; `fronts` stand before the service.
+
+        `cached` says whether the service's own HTTP cache is to keep anything, `forms` how tags are carried further.
+        """
         self.forms = tag_forms(fronts)
         rules = [_rule(spec, fronts) for spec in specs]
         self._by_route = {rule.spec.route: rule for rule in rules if rule.spec.route is not None}
+        self.cached = any(rule.spec.cached for rule in rules)
         self._kinds = {rule.spec.name: rule for rule in rules if rule.spec.route is None}
         self._anything = self._kinds.pop(ANYTHING, None)
         self._exact: dict[tuple[str, str], Rule] = {}
@@ -116,11 +120,6 @@ class Rules:
     def __bool__(self) -> bool:
         """Whether anything is declared."""
         return bool(self._by_route or self._kinds or self._anything)
-
-    @property
-    def cached(self) -> bool:
-        """Whether the service's own HTTP cache is to keep anything."""
-        return any(rule.spec.cached for rule in self._by_route.values())
 
     @property
     def has_routes(self) -> bool:

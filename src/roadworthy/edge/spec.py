@@ -18,6 +18,9 @@ LONGEST = timedelta(days=366)
 SAFE_METHODS = ("GET", "HEAD")
 ANYTHING = "*"
 
+RESPONSES = "http-responses"
+"""The name of the cache in which responses of routes with cached=True are kept."""
+
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _METHOD = re.compile(r"[A-Z]+")
 _PATH = re.compile(r"/(?:[^\s{}?#]|\{[A-Za-z_]\w*(?::\w+)?\})*")

@@ -49,19 +49,17 @@ _FOR_SHARED = frozenset({CDN_CACHE_CONTROL, SURROGATE_CONTROL})
 
 def matched(scope: Scope, rules: Rules) -> None:
     """Note which policy a request looks like, and leave of it what counts by that: query parameters, listed values."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    rule = rules.match(scope["method"], path.removeprefix(root) if root else path)
+    rule = _looked_like(scope, rules)
     if rule is not None:
         scope[EDGE] = Match(rule)
         scope["headers"] = normalised(scope["headers"], rule)
         scope["query_string"] = counting(scope["query_string"], rule)
 
 
-def edge_key(scope: Scope, fields: Mapping[bytes, bytes]) -> str | None:
-    """Return the key of a request in the service's own HTTP cache; None where its route is not to be kept there."""
-    match: Match | None = scope.get(EDGE)
-    return url_key(scope, fields) if match is not None and match.rule.spec.cached else None
+def _looked_like(scope: Scope, rules: Rules) -> Rule | None:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return rules.match(scope["method"], path.removeprefix(root) if root else path)
 
 
 class Edging:
@@ -85,6 +83,14 @@ class Edging:
         """The policies that are declared when the first request comes."""
         spec = self._service.spec
         return Rules(spec.edges, fronts_of(spec.fronts, spec.cdns))
+
+    def key(self, scope: Scope, fields: Mapping[bytes, bytes]) -> str | None:
+        """Return the key of a request in the service's own HTTP cache; None where its route is not kept there."""
+        rule = _looked_like(scope, self.rules)
+        if rule is None or not rule.spec.cached:
+            return None
+        query = counting(scope["query_string"], rule)
+        return url_key(scope if query == scope["query_string"] else {**scope, "query_string": query}, fields)
 
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""

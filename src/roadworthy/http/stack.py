@@ -13,11 +13,16 @@ Problems    turns what escapes the application into problem details           pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from roadworthy.bridge import BRIDGE, Bridge
+from roadworthy.cache.caches import OpenCache
+from roadworthy.edge.policy import Match
+from roadworthy.edge.spec import RESPONSES
+from roadworthy.edge.tiered import TieredResponses
+from roadworthy.errors import NotRunning
 from roadworthy.health.checks import cache_check, database_check, queue_check
 from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.report import Health
@@ -26,7 +31,7 @@ from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.caching import HTTPCache
 from roadworthy.http.caching_layer import CachingLayer
 from roadworthy.http.draining import Drain, Draining
-from roadworthy.http.edging import Edging, matched
+from roadworthy.http.edging import EDGE, Edging, Untagging, matched
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.frameworks import register_problems
 from roadworthy.http.identity import Identity
@@ -53,7 +58,7 @@ def install(
 
     `route` names the route of a dispatched request; the default knows Starlette and FastAPI, and calls whatever it
     cannot trace to a declared route `__unmatched__`. `caching` makes the HTTP cache of what it is given; without it,
-    the application answers every request.
+    the routes that are declared with `cached=True` are kept in a cache of the service's.
     """
     register_problems(app)
     return Stack(app, service, route, caching)
@@ -80,9 +85,9 @@ class Stack:
         self._lifespan = Lifespan(app, service)
         self._problems = Problems(app)
         self._edging = Edging(self._problems, service, route)
+        self._route = route
         self._caching = None if caching is None else CachingLayer(self._edging, self.drain, caching)
-        inside = Draining(self._caching or self._edging, self.drain)
-        self._identity = Identity(Measuring(inside, service, self.drain, route))
+        self._identity = Identity(Measuring(Draining(self._inside, self.drain), service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
@@ -106,6 +111,32 @@ class Stack:
                     await self._caching.cache.close()
         else:
             await self._identity.websocket(self._problems.websocket, scope, receive, send)
+
+    def _inside(self, scope: Scope, receive: Receive, exchange: Exchange) -> Awaitable[None]:
+        """Have a request answered through the cache, where that may have it or has to forget something for it."""
+        rules = self._edging.rules
+        if self._caching is None:
+            if not rules.cached:
+                return self._edging(scope, receive, exchange)
+            self._caching = CachingLayer(self._edging, self.drain, self._kept)
+        if not rules.cached:
+            return self._caching(scope, receive, exchange)
+        match: Match | None = scope.get(EDGE)
+        if scope["method"] in ("GET", "HEAD") and (match is None or not match.rule.spec.cached):
+            return self._edging(scope, receive, exchange)
+        if not rules.forms:
+            exchange.shaping = Untagging(exchange.forward)
+        return self._caching(scope, receive, exchange)
+
+    def _kept(self, app: ASGIApp) -> HTTPCache:
+        """Return the cache of the routes that are declared to be cached."""
+        return HTTPCache(app, TieredResponses(self._opened), key=self._edging.key, route=self._route)
+
+    def _opened(self) -> OpenCache:
+        caches = self.service.binding("the HTTP cache").caches
+        if caches is None:
+            raise NotRunning("the HTTP cache")
+        return caches.of(RESPONSES)
 
     @property
     def draining(self) -> bool:

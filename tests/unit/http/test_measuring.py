@@ -124,7 +124,7 @@ async def test_requests_in_progress(serve: Any) -> None:
             seen.append(running.metrics.value("http_requests_in_progress"))
             await ok(scope, receive, send)
 
-        running.stack._identity._app._app._app._app = looking
+        running.stack._edging._app = looking
         await running.client.get("/")
         assert seen == [1]
         assert running.metrics.value("http_requests_in_progress") == 0

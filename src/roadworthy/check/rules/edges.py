@@ -9,7 +9,7 @@ from roadworthy.check.nearest import suggestion
 from roadworthy.check.rule import Problem, Rule
 from roadworthy.check.subject import Subject
 from roadworthy.edge.policy import fronts_of, pattern_of
-from roadworthy.edge.spec import EdgeSpec
+from roadworthy.edge.spec import RESPONSES, EdgeSpec
 
 
 def unserved_route(subject: Subject) -> Iterator[Problem]:
@@ -49,7 +49,7 @@ def covered_route(subject: Subject) -> Iterator[Problem]:
 
 def never_invalidated(subject: Subject) -> Iterator[Problem]:
     """Find tags by which nothing is ever let go: no CDN is purged, and no cache invalidated."""
-    if subject.spec.cdns or subject.spec.caches:
+    if subject.spec.cdns or any(cache.name != RESPONSES for cache in subject.spec.caches):
         return
     for edge in subject.spec.edges:
         if edge.tags and not edge.cached:
