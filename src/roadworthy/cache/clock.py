@@ -55,8 +55,18 @@ class StoreClock:
             return self._next(self.now())
         return stamp_of(self.now() - self.uncertainty, self.node)
 
+    def value(self, after: int) -> int:
+        """Return the stamp of a value that is set, or begins to load, now: never later, but that it follows `after`.
+
+        `after` is the newest stamp that was heard of, which therefore is past.
+
+        An invalidation after it, which the store stamps, is newer. A loading on another process that began within
+        twice the uncertainty before it may count as newer, too.
+        """
+        return max(self.began(), after + NODES)
+
     def asserted(self) -> int:
-        """Return the stamp of a change that is made now: never earlier, and newer than the ones before it."""
+        """Return the stamp of a deletion that is made now: never earlier, and newer than the ones before it."""
         return self._next(self.now() + self.uncertainty)
 
     def _next(self, seconds: float) -> int:

@@ -248,7 +248,7 @@ class Source:
     async def _load(self, ask: Ask, flight: Flight[Entry | None]) -> Entry:
         await self._tiers.learn(ask.tags)
         clock = self._node.clock
-        stamp = flight.stamp = clock.began()
+        stamp = flight.stamp = clock.value(self._tiers.heard(ask.name, ask.tags))
         mark = self._tiers.knowledge.mark()
         value, cost = await self.timed(ask.load, [ask.name])
         entry = self._tiers.made(value, ask.codec, stamp=stamp, cost=cost, tags=ask.tags, ttl=ask.ttl)

@@ -179,12 +179,18 @@ class Tiers:
         mark = self.knowledge.mark()
         entries: list[tuple[str, Entry]] = []
         for name, value in values.items():
-            stamp = self.node.clock.asserted()
+            stamp = self.node.clock.value(self.heard(name, tags))
             entries.append((name, self.made(value, codec, stamp=stamp, cost=0.0, tags=tags, ttl=ttl)))
         for name, entry in entries:
             self.knowledge.note(name, entry.stamp)
             self.admit(name, entry, mark)
         await self.share_many(entries, remember=True)
+
+    def heard(self, name: str, tags: Iterable[str]) -> int:
+        """Return the newest stamp that was heard of for a name or one of its tags: what happens now comes after it."""
+        stamp_of = self.knowledge.stamp_of
+        stamps = (stamp_of(self.prefix + tag) or 0 for tag in (EVERYTHING, *tags))
+        return max(self.knowledge.newest(name), *stamps)
 
     def forget(self, names: Iterable[str]) -> int:
         """Have this process know names no longer, nor keep what is being read or loaded for them; return the stamp."""
@@ -264,7 +270,9 @@ class Tiers:
 
     def close(self) -> None:
         """Let go of what is in memory, so that no call leads to it any more."""
-        self.interrupted()
+        self._tally.generation += 1
+        if self.local is not None:
+            self.local.close()
 
 
 def retyped(entry: Entry, codec: Codec) -> Entry | None:

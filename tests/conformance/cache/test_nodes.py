@@ -73,6 +73,18 @@ async def test_a_change_reaches_the_memory_of_others(backend: Backend) -> None:
             await until(lambda value=value: _is(b.get("page"), value))
 
 
+async def test_what_follows_a_set_at_once_ends_it_and_what_it_follows_does_not(backend: Backend) -> None:
+    async with shop(backend, 1) as a, shop(backend, 2) as b:
+        for n in range(20):
+            key = f"page {n}"
+            await a.set(key, "old", tags=["site"])
+            await (b.invalidate("site") if n % 2 else b.delete(key))
+            await until(lambda key=key: _is(a.get(key), None))
+            await until(lambda key=key: _is(b.get(key), None))
+            await b.set(key, "new", tags=["site"])
+            assert await b.get(key) == "new"
+
+
 async def test_two_processes_that_write_and_read_one_key_agree(backend: Backend) -> None:
     chance = random.Random(7)
     async with shop(backend, 1) as a, shop(backend, 2) as b:

@@ -52,6 +52,15 @@ async def test_a_loading_counts_as_begun_earlier_and_a_change_as_made_later_than
     assert {stamp & 0xFFF for stamp in stamps} == {7}
 
 
+async def test_a_value_counts_as_set_no_later_than_it_is_but_after_what_was_heard_of() -> None:
+    time = Time()
+    clock = StoreClock(7, monotonic=time, wall=lambda: 500.0)
+    await _asked(clock, time, 1000.0, takes=0.2)
+    assert seconds_of(clock.value(0)) <= clock.now() - 0.1
+    deleted = clock.asserted()
+    assert clock.value(deleted) > deleted
+
+
 def test_alone_every_stamp_is_newer_than_the_one_before() -> None:
     clock = StoreClock(7, monotonic=lambda: 1.0, wall=lambda: 500.0)
     stamps = [stamp for _ in range(10) for stamp in (clock.began(), clock.asserted())]
