@@ -51,11 +51,23 @@ class Size:
     keys: int
     trace: int
     stampedes: int
+    processes: tuple[int, ...]
     frozen_calls: int
 
 
-_QUICK = Size(rounds=3, hit_seconds=0.03, get_seconds=0.3, keys=2_000, trace=20_000, stampedes=1, frozen_calls=2)
-_FULL = Size(rounds=7, hit_seconds=0.1, get_seconds=1.0, keys=20_000, trace=300_000, stampedes=3, frozen_calls=3)
+_QUICK = Size(
+    rounds=3, hit_seconds=0.02, get_seconds=0.2, keys=2_000, trace=20_000, stampedes=1, processes=(4,), frozen_calls=1
+)
+_FULL = Size(
+    rounds=7,
+    hit_seconds=0.1,
+    get_seconds=1.0,
+    keys=20_000,
+    trace=300_000,
+    stampedes=3,
+    processes=(1, 4),
+    frozen_calls=3,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +135,7 @@ class Run:
 
     async def stampedes(self, callers: int = 200) -> None:
         """Count how often the source of a cold key is asked."""
-        for processes in (1, 4):
+        for processes in self.size.processes:
             measure = f"loads of one cold key, {callers} callers in each of {processes}"
             for _ in range(self.size.stampedes):
                 for name, subject in self.offering("protected"):
