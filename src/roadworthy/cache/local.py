@@ -24,6 +24,7 @@ class Local:
         self._tally = tally
         self._clock = clock
         self._dead = dead
+        self._closed = False
         self.memory = Memory(spec.entries, spec.bytes, now=clock.now, on_evict=_forget_calls)
 
     def get(self, name: str) -> Entry | None:
@@ -39,6 +40,8 @@ class Local:
 
     def put(self, name: str, entry: Entry) -> None:
         """Keep a filled entry, in the place of the one before."""
+        if self._closed:
+            return
         former = self.memory.held.get(name)
         if former is not None:
             _forget_calls(name, former)
@@ -61,6 +64,11 @@ class Local:
         if len(entry.aliases) < _MOST_ALIASES:
             table[call] = entry
             entry.aliases.append((table, call))
+
+    def close(self) -> None:
+        """Forget everything, and keep nothing any more: a call that leads to an entry asks no further."""
+        self._closed = True
+        self.clear()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import msgspec.inspect
 
 from roadworthy.cache.record import Entry
 from roadworthy.errors import DeclarationError, InvalidValue
@@ -33,11 +34,14 @@ class Codec:
         self._what = what
         try:
             self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(kind).decode
+            unknown = _unknown(msgspec.inspect.type_info(kind), set())
         except TypeError as error:
+            unknown = str(error)
+        if unknown is not None:
             raise DeclarationError(
-                f"{what} is {kind}, which MessagePack cannot carry: {error}; return a msgspec.Struct, a dataclass, a "
-                "TypedDict or a built-in type"
-            ) from None
+                f"{what} is annotated as {kind}, which MessagePack cannot carry: {unknown}; use a msgspec.Struct, a "
+                "dataclass, a TypedDict or a built-in type"
+            )
 
     def encode(self, value: Any) -> bytes:
         """Return a value as MessagePack; raise InvalidValue where it is not of the type."""
@@ -69,6 +73,20 @@ class Codec:
         except msgspec.MsgspecError as error:
             return InvalidValue(f"{self._what} is annotated as {self.kind}, but is not that: {error}; correct one")
         raise AssertionError(self.kind)
+
+
+def _unknown(part: Any, seen: set[int]) -> str | None:
+    """Return what within a type msgspec would need to be told about, None where it knows all of it."""
+    if isinstance(part, msgspec.inspect.CustomType):
+        return f"{part.cls.__qualname__} is no type that it knows"
+    if isinstance(part, tuple):
+        return next(filter(None, (_unknown(inner, seen) for inner in part)), None)
+    if not isinstance(part, msgspec.inspect.Type | msgspec.inspect.Field) or id(part) in seen:
+        return None
+    # A type may hold itself.
+    seen.add(id(part))
+    names = ("fields", "item_types", "item_type", "key_type", "value_type", "types", "type")
+    return next(filter(None, (_unknown(getattr(part, name, None), seen) for name in names)), None)
 
 
 ANY = Codec()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import typing
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,6 +112,10 @@ class CachedCall:
     ) -> CachedCall:
         """Compile; raise DeclarationError where something cannot work."""
         call = Call(function)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise DeclarationError(
+                f"cached function {call.name!r} is a generator, whose values are gone once used; return a list"
+            )
         if isinstance(tags, str):
             raise DeclarationError(f"cached function {call.name!r} has tags={tags!r}; write a list, as in [{tags!r}]")
         try:

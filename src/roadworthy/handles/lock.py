@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 from roadworthy.cache.lease import Lease, acquired
 from roadworthy.errors import DeclarationError, LockNotAcquired, NotRunning
@@ -39,11 +41,12 @@ class Lock:
         self._service = service
         self._lease = lease.total_seconds()
         self._wait = wait.total_seconds()
-        self._held: AsyncExitStack | None = None
+        self._held: dict[asyncio.Task[Any] | None, AsyncExitStack] = {}
 
     async def __aenter__(self) -> Lease:
-        if self._held is not None:
-            raise RuntimeError(f"lock {self.name!r} was entered twice; make one for each use")
+        task = asyncio.current_task()
+        if task in self._held:
+            raise RuntimeError(f"lock {self.name!r} was entered by the task that holds it, which would wait for itself")
         caches = self._service.binding(f"lock {self.name!r}").caches
         if caches is None:
             raise NotRunning(f"lock {self.name!r}")
@@ -55,12 +58,11 @@ class Lock:
                 raise LockNotAcquired(
                     f"lock {self.name!r} did not come free in wait={self._wait:g} s; wait for longer, or do without"
                 )
-            self._held = held.pop_all()
+            self._held[task] = held.pop_all()
             return lease
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            await held.__aexit__(kind, error, traceback)
+        held = self._held.pop(asyncio.current_task())
+        await held.__aexit__(kind, error, traceback)

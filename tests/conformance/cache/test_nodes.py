@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from roadworthy import Lease, LockNotAcquired, minutes, seconds
+from roadworthy import Lease, Lock, LockNotAcquired, minutes, seconds
 from roadworthy.cache.store import Store
 
 from .shops import Loading, Quick, held, shop, until
@@ -204,7 +204,12 @@ async def test_one_process_at_a_time_holds_a_lock(backend: Backend) -> None:
     async with shop(backend, 1) as a, shop(backend, 2) as b:
         await asyncio.gather(*(use(cache._service) for cache in (a, b) for _ in range(3)))
         assert len(set(tokens)) == 6
-        async with a._service.lock("index"):
+        shared = a._service.lock("index", wait=seconds(20))
+        for _ in range(2):
+            await asyncio.gather(*(use(cache._service) for cache in (a, b)), _used(shared), _used(shared))
+        async with shared:
+            with pytest.raises(RuntimeError, match="wait for itself"):
+                await shared.__aenter__()
             for cache in (a, b):
                 with pytest.raises(LockNotAcquired, match="'index'"):
                     async with cache._service.lock("index", wait=seconds(0)):
@@ -220,6 +225,11 @@ async def test_a_lock_is_renewed_while_it_is_held_and_says_when_it_was_lost(back
             assert store is not None
             assert not await store.acquire("shop::index", "thief", 60)
         assert await store.acquire("shop::index", "thief", 60)
+
+
+async def _used(lock: Lock) -> None:
+    async with lock:
+        await asyncio.sleep(0.005)
 
 
 async def _is(got: object, wanted: object) -> bool:

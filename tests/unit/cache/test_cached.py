@@ -272,6 +272,12 @@ def test_what_cannot_work_is_refused_when_declared() -> None:
         with pytest.raises(DeclarationError, match=reason):
             Shop().cache.cached(**cast(Any, wrong))(other)
 
+    def numbers() -> Any:
+        yield 1
+
+    with pytest.raises(DeclarationError, match="generator"):
+        shop.cache.cached()(numbers)
+
     async def page_again(n: int) -> int:
         return n
 

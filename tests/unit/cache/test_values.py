@@ -33,6 +33,18 @@ class Record:
     at: datetime
 
 
+class Foreign: ...
+
+
+class Outer(msgspec.Struct):
+    inner: dict[str, list[Foreign | None]]
+
+
+class Tree(msgspec.Struct):
+    children: list[Tree]
+    root: Tree | None = None
+
+
 class Row(TypedDict):
     id: UUID
 
@@ -120,8 +132,17 @@ def test_what_changed_its_type_is_no_value() -> None:
 def test_what_cannot_be_carried_is_refused() -> None:
     class Custom: ...
 
-    with pytest.raises(DeclarationError, match="which MessagePack cannot carry"):
-        Codec(int | float | list[int] | tuple[int, ...])
+    for kind in (
+        list[int] | tuple[int, ...],
+        Custom,
+        list[Custom],
+        tuple[int, Custom],
+        dict[str, Custom | None],
+        Outer,
+    ):
+        with pytest.raises(DeclarationError, match="which MessagePack cannot carry"):
+            Codec(kind)
+    Codec(Tree)
     for wrong in (Custom(), 2**70):
         with pytest.raises(InvalidValue, match="cannot be kept"):
             ANY.encode(wrong)
