@@ -234,8 +234,9 @@ def _rule(spec: EdgeSpec, fronts: Sequence[FrontSpec]) -> Rule:
     policy = spec.policy
     pattern = re.compile(pattern_of(spec.route[1])) if spec.route is not None else None
     names: set[str] = {front.name for front in fronts}
-    personal = NO_STORE if policy.kind == "secret" else ONE_PERSONS
-    return Rule(spec, _kept(policy, names), _missing(policy, names), personal, pattern)
+    kept = _kept(policy, names)
+    personal = ONE_PERSONS if policy.is_shared else kept
+    return Rule(spec, kept, _missing(policy, names), personal, pattern)
 
 
 def _kept(policy: Policy, fronts: set[str]) -> Fields:

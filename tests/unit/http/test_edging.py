@@ -142,6 +142,17 @@ async def test_a_private_page_and_a_secret(serve: Any, service: Service) -> None
     assert "etag" not in login.headers
 
 
+async def test_what_is_private_anyway_has_its_own_lifetime_whoever_asks(serve: Any) -> None:
+    service = Service("tested")
+    service.edge("GET /me", private(browser=minutes(1)))
+    service.edge("GET /own", secret())
+    async with serve(application(), service) as running:
+        mine = await running.client.get("/me", headers={"authorization": "x"})
+        own = await running.client.get("/own?set-cookie=a")
+    assert cached(mine) == ("private, max-age=60", None)
+    assert cached(own) == ("no-store", None)
+
+
 async def test_a_file_below_a_mount(serve: Any, service: Service, tmp_path: Any) -> None:
     async with serve(application(tmp_path), service) as running:
         found = await running.client.get("/static/app.1a2b.css")
