@@ -136,6 +136,17 @@ async def test_changes_of_one_batch_come_in_one_message(redis_server: RedisServe
     assert {change.action for change in heard} == {"set", "tag"}
 
 
+async def test_a_message_that_cannot_be_read_is_taken_for_a_gap(
+    redis_server: RedisServer, store: RedisStore, service: str
+) -> None:
+    heard: list[Change | None] = []
+    async with store.listening(heard.append, lambda: heard.append(None)):
+        await redis_server.execute("PUBLISH", f"{service}:cache:v1:changes:0", "hello")
+        await store.write([_write("a", 5)])
+        await until(lambda: len(heard) == 3)
+    assert heard == [None, None, Change("set", "a", 5, 1)]
+
+
 async def _published(server: RedisServer) -> int:
     statistics = await server.execute("INFO", "commandstats")
     assert isinstance(statistics, bytes)

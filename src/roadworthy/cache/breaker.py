@@ -176,8 +176,8 @@ class Breaker:
         self._changed(self.condition)
 
     async def _probe_until_answered(self) -> None:
-        for wait in self._waits:
-            await self._sleep(wait)
+        while True:
+            await self._sleep(next(self._waits))
             try:
                 await self._store.now()
             except StoreRefused:

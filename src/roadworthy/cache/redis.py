@@ -186,7 +186,13 @@ class RedisStore:
         """Tell of every change by any node within an `async with`, this one's own included, in their order."""
 
         def received(message: bytes) -> None:
-            for change in changes_of(message):
+            try:
+                changes = changes_of(message)
+            except ValueError as error:
+                log.warning("what changed cannot be read; all of it is taken for changed", reason=str(error))
+                interrupted()
+                return
+            for change in changes:
                 changed(change)
 
         return Subscription(

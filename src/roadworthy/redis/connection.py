@@ -12,7 +12,14 @@ from typing import Any
 
 from roadworthy.redis.address import Address
 from roadworthy.redis.errors import RedisDown, Refused
-from roadworthy.redis.link import Link, connect
+from roadworthy.redis.link import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    SETTLED_SECONDS,
+    SHORTEST_PATIENCE,
+    Link,
+    connect,
+)
 from roadworthy.redis.protocol import pack, pack_get
 from roadworthy.redis.script import Script
 from roadworthy.telemetry.logging import get_logger
@@ -21,10 +28,6 @@ from roadworthy.waits import growing_waits
 log = get_logger(__name__)
 
 Part = str | int | float | bytes
-
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
-_SHORTEST_PATIENCE = 1.0
-_SETTLED = 5.0
 
 
 class Connection:
@@ -119,13 +122,13 @@ class Connection:
         return await self.execute("EVAL", script.text, len(keys), *keys, *arguments)
 
     async def _keep_connected(self) -> None:
-        waits = growing_waits(_FIRST_WAIT, _LONGEST_WAIT, self._random)
+        waits = growing_waits(FIRST_WAIT, LONGEST_WAIT, self._random)
         while True:
             if await self._connect():
                 since = time.monotonic()
                 await self._lost.wait()
-                if time.monotonic() - since > _SETTLED:
-                    waits = growing_waits(_FIRST_WAIT, _LONGEST_WAIT, self._random)
+                if time.monotonic() - since > SETTLED_SECONDS:
+                    waits = growing_waits(FIRST_WAIT, LONGEST_WAIT, self._random)
                     continue
             await asyncio.sleep(next(waits))
 
@@ -136,7 +139,7 @@ class Connection:
                 self._address,
                 lambda: Link(self._timeout, self._on_lost),
                 name=self._name,
-                patience=max(self._timeout, _SHORTEST_PATIENCE),
+                patience=max(self._timeout, SHORTEST_PATIENCE),
                 security=self._security,
             )
         except RedisDown as error:

@@ -18,6 +18,13 @@ from roadworthy.redis.address import Address
 from roadworthy.redis.errors import RedisDown, RedisError, Refused
 from roadworthy.redis.protocol import NOTHING, pack, parser
 
+FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
+"""Seconds between attempts to connect: the first, and the longest."""
+SETTLED_SECONDS = 5.0
+"""After how long a connection counts as a good one, so that the waits begin anew."""
+SHORTEST_PATIENCE = 1.0
+"""Seconds that connecting may take however short the time-out of commands is."""
+
 _MOST_IN_FLIGHT = 20_000
 _MOST_UNSENT = 256 * 1024
 _MOST_IN_SOCKET = 8 * 1024 * 1024

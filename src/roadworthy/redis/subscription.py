@@ -10,16 +10,20 @@ from datetime import timedelta
 
 from roadworthy.redis.address import Address
 from roadworthy.redis.errors import RedisDown, RedisError
-from roadworthy.redis.link import Link, connect
+from roadworthy.redis.link import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    SETTLED_SECONDS,
+    SHORTEST_PATIENCE,
+    Link,
+    connect,
+)
 from roadworthy.redis.protocol import pack
 from roadworthy.telemetry.logging import get_logger
 from roadworthy.waits import growing_waits
 
 log = get_logger(__name__)
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
-_SHORTEST_PATIENCE = 1.0
-_SETTLED = 5.0
 _PING = pack("PING")
 
 
@@ -67,15 +71,15 @@ class Subscription:
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        waits = growing_waits(_FIRST_WAIT, _LONGEST_WAIT, self._random)
+        waits = growing_waits(FIRST_WAIT, LONGEST_WAIT, self._random)
         trouble = None
         while True:
             began = loop.time()
             try:
                 await self._listen()
             except RedisError as error:
-                if self.listening and loop.time() - began > _SETTLED:
-                    waits = growing_waits(_FIRST_WAIT, _LONGEST_WAIT, self._random)
+                if self.listening and loop.time() - began > SETTLED_SECONDS:
+                    waits = growing_waits(FIRST_WAIT, LONGEST_WAIT, self._random)
                 if self.listening or trouble != str(error):
                     log.warning("listening to Redis was interrupted; it is tried again", reason=str(error))
                 trouble = str(error)
@@ -91,7 +95,7 @@ class Subscription:
             self._address,
             lambda: _Ear(self._timeout, lambda _: over.set(), self._hear),
             name=self._name,
-            patience=max(self._timeout, _SHORTEST_PATIENCE),
+            patience=max(self._timeout, SHORTEST_PATIENCE),
             security=self._security,
         )
         try:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roadworthy.errors import MissingExtra
+from roadworthy.redis import protocol
 from roadworthy.redis.errors import RedisDown, Refused
 from roadworthy.redis.protocol import NOTHING, pack, pack_get, parser
 
@@ -61,3 +66,10 @@ def test_a_refusal_has_a_code_and_says_what_to_do(message: str, code: str, advic
     refusal = Refused(message)
     assert refusal.code == code
     assert advice in str(refusal)
+
+
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    monkeypatch.delitem(sys.modules, protocol.__name__)
+    with pytest.raises(MissingExtra, match=r"pip install 'roadworthy\[redis\]'"):
+        importlib.import_module(protocol.__name__)
