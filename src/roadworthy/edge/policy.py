@@ -122,6 +122,11 @@ class Rules:
         return bool(self._by_route or self._kinds or self._anything)
 
     @property
+    def has_kinds(self) -> bool:
+        """Whether a response of no declared route can have a policy."""
+        return bool(self._kinds) or self._anything is not None
+
+    @property
     def has_routes(self) -> bool:
         """Whether a policy is declared for a route, so that matching can find one."""
         return bool(self._by_route)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 EDGE = "roadworthy.edge"
 """Where the ASGI scope has the `Match` of a request, for a service that declares policies of routes."""
 
+_STANDING_OUT = TAG_HEADERS | {b"set-cookie"}
 _FOR_SHARED = frozenset({CDN_CACHE_CONTROL, SURROGATE_CONTROL})
 
 
@@ -97,7 +98,11 @@ class Edging:
         before = exchange.shaping
         response = exchange.shaping = _Response(self, scope, before or exchange.forward)
         if not self.rules:
-            await self._app(scope, receive, exchange)
+            try:
+                await self._app(scope, receive, exchange)
+            finally:
+                # They have each other: only the collector would find them, and requests would wait for it.
+                exchange.shaping = before
             return
         token = CURRENT_TAGS.set(response.added)
         try:
@@ -128,6 +133,33 @@ class Untagging:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [pair for pair in message["headers"] if pair[0] not in TAG_HEADERS]}
         return self._next(message)
+
+
+class _Undeclared:
+    """A response of which nothing is declared: looked at once, and left as it is unless it is somebody's own."""
+
+    __slots__ = ("_before", "_edging", "_exchange", "_scope")
+
+    def __init__(self, edging: Edging, scope: Scope, exchange: Exchange) -> None:
+        self._edging = edging
+        self._scope = scope
+        self._exchange = exchange
+        self._before = exchange.shaping
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        following = self._before or self._exchange.forward
+        if message["type"] == "http.response.start":
+            # There is nothing to do to what follows.
+            self._exchange.shaping = self._before
+            if message["status"] >= 500 or self._stands_out(message):
+                return _Response(self._edging, self._scope, following)(message)
+        return following(message)
+
+    def _stands_out(self, message: Message) -> bool:
+        for name, _ in message.get("headers", ()):
+            if name in _STANDING_OUT:
+                return True
+        return any(name == b"authorization" for name, _ in self._scope["headers"])
 
 
 class _Response:
@@ -222,11 +254,9 @@ class _Response:
     def _rule(self, status: int, headers: Fields) -> Rule | None:
         """Return the rule of the response, by the route that was really taken where that is known."""
         rules, scope = self._edging.rules, self._scope
-        if not rules:
-            return None
         match: Match | None = scope.get(EDGE)
         rule = None if match is None else match.rule
-        if rules.has_routes:
+        if match is not None:
             template = self._edging.route(scope, status)
             if template != UNMATCHED_ROUTE and (rule is None or rule.path != template):
                 rule = rules.of_route(scope["method"], template)
