@@ -27,8 +27,9 @@ class CachingLayer:
         try:
             await self.cache(scope, receive, exchange.shaping or exchange.forward)
         finally:
-            # The exchange has the scope: they would be garbage that only the collector finds.
+            # They have each other: only the collector would find them, and requests would wait for it.
             del scope[_EXCHANGE]
+            exchange.shaping = None
 
     async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the layers inside answer to the cache, which passes on to the exchange what the client is to get."""
