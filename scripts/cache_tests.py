@@ -182,6 +182,8 @@ def main() -> int:
     suite: Path = options.suite.resolve()
     if shutil.which("node") is None:
         raise SystemExit("node is not installed; the suite needs version 20 or newer")
+    if not (suite / "test-engine/cli.mjs").is_file():
+        raise SystemExit(f"{suite} is no clone of http-tests/cache-tests; give the path of one")
     if not (suite / "node_modules/undici").is_dir():
         raise SystemExit(f"{suite} lacks its npm packages; run `npm install` there")
     runs = [_run(suite, options.only) for _ in range(1 if options.only else options.runs)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -84,3 +85,18 @@ async def test_a_refresh_in_the_background_has_an_exchange_of_its_own(asking: As
     assert exchange.shaping is None
     headers, _ = await asking()
     assert headers[b"x-count"] == b"2"
+
+
+@pytest.mark.parametrize("later", [0, 15, 200])
+async def test_a_request_leaves_nothing_behind_that_only_the_collector_finds(asking: Asking, later: int) -> None:
+    await asking()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            asking.clock.now += later
+            await asking()
+            await asking.layer.cache._refreshes.settle()
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
