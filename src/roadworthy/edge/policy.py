@@ -97,7 +97,8 @@ class Rules:
     def __init__(self, specs: Sequence[EdgeSpec], fronts: Sequence[FrontSpec] = ()) -> None:
         """Compile `specs`; `fronts` stand before the service.
 
-        `cached` says whether the service's own HTTP cache is to keep anything, `forms` how tags are carried further.
+        `cached` says whether the service's own HTTP cache is to keep anything, `forms` how tags are carried further,
+        `has_kinds` whether a response of no declared route can have a policy.
         """
         self.forms = tag_forms(fronts)
         rules = [_rule(spec, fronts) for spec in specs]
@@ -105,6 +106,7 @@ class Rules:
         self.cached = any(rule.spec.cached for rule in rules)
         self._kinds = {rule.spec.name: rule for rule in rules if rule.spec.route is None}
         self._anything = self._kinds.pop(ANYTHING, None)
+        self.has_kinds = bool(self._kinds) or self._anything is not None
         self._exact: dict[tuple[str, str], Rule] = {}
         self._templated: dict[str, list[Rule]] = {}
         for (method, path), rule in self._by_route.items():
@@ -120,11 +122,6 @@ class Rules:
     def __bool__(self) -> bool:
         """Whether anything is declared."""
         return bool(self._by_route or self._kinds or self._anything)
-
-    @property
-    def has_kinds(self) -> bool:
-        """Whether a response of no declared route can have a policy."""
-        return bool(self._kinds) or self._anything is not None
 
     @property
     def has_routes(self) -> bool:
