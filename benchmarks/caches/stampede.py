@@ -37,7 +37,8 @@ async def loads(name: str, subject: Subject, processes: int, callers: int) -> in
                     assert process.stdout is not None
                     if await process.stdout.readline() != b"ready\n":
                         raise RuntimeError(f"{name} did not start")
-                answers = await asyncio.gather(*(process.communicate(b"go\n") for process in running))
+                answers = await asyncio.gather(*map(_answer, running))
+                await asyncio.gather(*(process.communicate(b"") for process in running))
         finally:
             for process in running:
                 if process.returncode is None:
@@ -45,6 +46,14 @@ async def loads(name: str, subject: Subject, processes: int, callers: int) -> in
         if any(process.returncode for process in running):
             raise RuntimeError(f"{name}: {answers}")
         return Path(asked.name).stat().st_size  # noqa: ASYNC240
+
+
+async def _answer(process: asyncio.subprocess.Process) -> bytes:
+    """Have a process ask, and wait until its callers have their answers; it goes on running, as a server does."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"go\n")
+    return await process.stdout.readline()
 
 
 async def _call(name: str, callers: int, asked: str, *servers: str) -> None:
@@ -64,6 +73,8 @@ async def _call(name: str, callers: int, asked: str, *servers: str) -> None:
         async with asyncio.timeout(30):
             # A key of this run's, so that it is cold whatever the store keeps.
             assert all(value == VALUE for value in await asyncio.gather(*(call(asked) for _ in range(callers))))
+        print("done", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
     finally:
         await subject.close()
 
