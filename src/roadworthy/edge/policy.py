@@ -35,7 +35,7 @@ _NAMES: Mapping[type[Cdn], Front] = {
     Fastly: "fastly",
     Varnish: "varnish",
 }
-_KINDS = {"path": ".+", "int": "[0-9]+", "float": r"[0-9.]+", "uuid": "[0-9a-fA-F-]+"}
+_KINDS = {"path": ".*", "int": "[0-9]+", "float": r"[0-9.]+", "uuid": "[0-9a-fA-F-]+"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def pattern_of(template: str, *, named: bool = True) -> str:
         parts.append(escaped(template[end : found.start()]))
         end = found.end()
         rest = found["name"] == "path" and end == len(template) and found["kind"] is None
-        kind = ".+" if rest else _KINDS.get(found["kind"] or "", "[^/]+")
+        kind = ".*" if rest else _KINDS.get(found["kind"] or "", "[^/]+")
         parts.append(f"(?P<{found['name']}>{kind})" if named else f"(?:{kind})")
     return "".join([*parts, escaped(template[end:])])
 

@@ -48,7 +48,7 @@ def _raw(template: str) -> str:
     """Return the pattern of a template's paths as they are sent."""
     parts = _PARAMETER.split(template)
     quoted = "".join(part if part.startswith("{") else quote(part, safe="/%!$&'()*+,;=:@~") for part in parts)
-    return pattern_of(quoted, named=False).replace("[^/]+", "[^/?]+").replace(".+", "[^?]+")
+    return pattern_of(quoted, named=False).replace("[^/]+", "[^/?]+").replace(".*", "[^?]*")
 
 
 def listed(values: Sequence[str]) -> str:

@@ -124,6 +124,7 @@ def rules(*names: str) -> Rules:
         ("GET", "/sites/you/x", None),
         ("GET", "/sites/", None),
         ("GET", "/static/a/b.css", "GET /static/{path}"),
+        ("GET", "/static/", "GET /static/{path}"),
         ("GET", "/files/a/b/raw", "GET /files/{name:path}/raw"),
         ("GET", "/a.b", "GET /a.{kind}"),
         ("GET", "/aXb", None),
