@@ -34,7 +34,7 @@ service.edge(
 )
 service.edge("GET /api/v1/sites/{site}/search", _found(query=("q", "page", "since", "exact")), tags=("site:{site}",))
 service.edge("GET /api/v1/sites/{site}/suggest", _found(query=("q", "limit")), tags=("site:{site}",))
-service.edge("GET /documentation/{path:path}", shared(browser=minutes(5), edge=minutes(5), query=()), cached=True)
+service.edge("GET /documentation/{path:path}", shared(browser=minutes(5), edge=minutes(5)), cached=True)
 service.edge("GET /static/{path}", shared(browser=minutes(1), edge=minutes(1)))
 service.edge("GET /robots.txt", shared(browser=hours(1), edge=hours(1)))
 service.edge("GET /", private())

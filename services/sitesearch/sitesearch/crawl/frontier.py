@@ -67,12 +67,17 @@ class Tally:
 
 
 class Frontier:
-    """The addresses of crawls. `enqueue` adds visits to the queue, in the transaction that the task is in."""
+    """The addresses of crawls.
 
-    def __init__(self, database: Database, enqueue: Enqueue) -> None:
+    `enqueue` adds visits to the queue, and `forget` ends what is remembered of a site, both in the transaction that the
+    task is in.
+    """
+
+    def __init__(self, database: Database, enqueue: Enqueue, forget: Callable[[int], Awaitable[None]]) -> None:
         """Of the service's database."""
         self._database = database
         self._enqueue = enqueue
+        self._forget = forget
 
     async def begin(self, site_id: int, settings: CrawlSettings, trigger: str) -> int | None:
         """Begin a crawl of a site and return its id, or None while another one runs."""
@@ -224,6 +229,7 @@ class Frontier:
         crawl: Any = await database.fetchrow(_SQL["crawl"], crawl_id)
         if kept:
             await database.execute(_SQL["forget_vanished"], crawl["site_id"], crawl_id)
+        await self._forget(crawl["site_id"])
         return Ended(crawl_id, crawl["site_id"], state, crawl["seconds"])
 
 

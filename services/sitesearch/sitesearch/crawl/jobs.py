@@ -115,7 +115,7 @@ async def _enqueue(crawl_id: int, urls: Sequence[str], delay: timedelta | None) 
     await job.enqueue_many({"crawl_id": crawl_id, "url": url} for url in urls)
 
 
-frontier = Frontier(pages, _enqueue)
+frontier = Frontier(pages, _enqueue, answers.forget_site_of)
 
 
 def _pipeline() -> Pipeline:
@@ -130,5 +130,4 @@ async def _count(outcome: Outcome) -> None:
         return
     (crawls_finished if ended.state == "finished" else crawls_failed).inc()
     crawl_seconds.observe(ended.seconds)
-    await answers.forget_site_of(ended.site_id)
     await refresh_vocabulary.enqueue(site_id=ended.site_id)
