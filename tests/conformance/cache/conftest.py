@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
@@ -60,20 +60,23 @@ async def backend(fresh: AbstractAsyncContextManager[Backend]) -> AsyncIterator[
     ],
     ids=lambda param: "-".join(filter(None, param)),
 )
-async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
-    """Tiers, and an empty store behind the shared one."""
+def staged(request: pytest.FixtureRequest) -> tuple[tuple[Tier, ...], AbstractAsyncContextManager[Backend | None]]:
+    """Tiers, and what empties the store behind the shared one; a server is started for the first test that asks."""
     tiers, kind = request.param
     chosen: tuple[Tier, ...] = ("memory", "shared") if tiers == "both" else (tiers,)
-    if kind is None:
-        yield Stage(chosen, None)
-        return
     if kind == "redis":
-        opening = redis_backend(request.getfixturevalue("redis_server"))
-    elif kind == "postgres":
-        opening = postgres_backend(
-            request.getfixturevalue("prepared_database"), request.getfixturevalue("postgres_server")
-        )
-    else:
-        opening = dictionary_backend()
+        return chosen, redis_backend(request.getfixturevalue("redis_server"))
+    if kind == "postgres":
+        dsn, server = request.getfixturevalue("prepared_database"), request.getfixturevalue("postgres_server")
+        return chosen, postgres_backend(dsn, server)
+    return chosen, dictionary_backend() if kind == "dictionary" else nullcontext()
+
+
+@pytest.fixture
+async def stage(
+    staged: tuple[tuple[Tier, ...], AbstractAsyncContextManager[Backend | None]],
+) -> AsyncIterator[Stage]:
+    """Tiers, and an empty store behind the shared one."""
+    tiers, opening = staged
     async with opening as backend:
-        yield Stage(chosen, backend)
+        yield Stage(tiers, backend)
