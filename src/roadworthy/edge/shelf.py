@@ -23,7 +23,7 @@ _OF_THE_CONTENT = frozenset({b"content-encoding", b"content-length", b"content-r
 
 def variant_key(key: str, names: Sequence[bytes], fields: Mapping[bytes, bytes]) -> str:
     """Return the key of the variant of a URL that matches a request's headers."""
-    return f"{key}\n#{selecting(names, fields)}"
+    return f"#{selecting(names, fields)} {key}"
 
 
 def url_tag(key: str) -> str:

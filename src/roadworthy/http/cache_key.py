@@ -38,17 +38,19 @@ _NOTABLE = BARRING.union(_OF_THE_URL)
 def url_key(scope: Scope, fields: Mapping[bytes, bytes]) -> str | None:
     """Return the key of a URL: scheme, host, query and path, the latter decoded and, where that differs, as sent.
 
-    No part but the path can have a line feed in it, and that is last: no two URLs share a key. Headers in which proxies
-    say what the URL was are a part of it, and a request with something else to go by has none.
+    No part but the path can have a space in it, and that is last: no two URLs share a key. Headers in which proxies say
+    what the URL was are a part of it, and a request with something else to go by has none.
     """
     raw = scope.get("raw_path") or b""
     sent = raw.decode("latin-1") if b"%" in raw else ""
     host = fields.get(b"host", b"").decode("latin-1").lower()
-    key = f"{scope['scheme']}\n{host}\n{scope['query_string'].decode('latin-1')}\n{sent}"
+    key = f"{scope['scheme']} {host} {scope['query_string'].decode('latin-1')} {sent}"
+    if key.count(" ") != 3:
+        return None
     if not _NOTABLE.isdisjoint(fields):
         if any(fields.get(name, b"0") != b"0" for name in BARRING):
             return None
-        named = [fields.get(name, b"") for name in _OF_THE_URL]
+        named = [fields.get(name, b"").replace(b"%", b"%25").replace(b" ", b"%20") for name in _OF_THE_URL]
         if any(named):
-            key += "\n" + b"\n".join(named).decode("latin-1")
-    return f"{key}\n{scope['path']}"
+            key = f"forwarded {key} {b' '.join(named).decode('latin-1')}"
+    return f"{key} {scope['path']}"

@@ -288,6 +288,8 @@ def test_a_key_is_that_of_one_url_alone() -> None:
         key("/a", {"host": "example.com"}),
         key("/a", {"x-forwarded-host": "evil.example"}),
         key("/a", {"x-forwarded-proto": "https"}),
+        key("/a", {"x-forwarded-host": "a b"}),
+        key("/a", {"x-forwarded-host": "a%20b"}),
         key("/x", path="/a/b", raw_path=b"/a%2Fb"),
         key("/a/b"),
     ]
@@ -296,6 +298,7 @@ def test_a_key_is_that_of_one_url_alone() -> None:
     assert key("/a", {"x-original-url": "/admin"}) is None
     assert key("/a", {"x-http-method-override": "DELETE"}) is None
     assert key("/a", {"content-length": "3"}) is None
+    assert key("/a", {"host": "a b"}) is None
     assert key("/a", {"transfer-encoding": "chunked"}) is None
     assert key("/a", {"content-length": "0"}) == keys[0]
 
