@@ -13,9 +13,11 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from roadworthy.redis.address import Address
+from roadworthy.redis.connection import Connection
 from roadworthy.redis.link import Link, connect
 from roadworthy.redis.protocol import pack
 
@@ -102,3 +104,9 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def begun(url: str, service: str) -> None:
+    """Have the caches of `service` have begun long ago, so that no stamp is too old for the server."""
+    async with Connection.open(Address.parse(url), name="test", timeout=timedelta(seconds=5)) as connection:
+        await connection.execute("SET", f"{service}:cache:v1:epoch", bytes(8))

@@ -21,6 +21,7 @@ from unit.redis.scripted import Answer, polite, scripted, until
 pytestmark = pytest.mark.needs("redis-server")
 
 TIMEOUT = 0.4
+LATER = 2e9
 
 
 @asynccontextmanager
@@ -34,6 +35,8 @@ async def _store(url: str, node: int = 1) -> AsyncIterator[Breaker]:
 
 
 def _write(name: str, at: float, data: bytes = b"value", tombstone: bool = False) -> Write:
+    """A record of `at` seconds from long after the server began, or from then in Unix time."""
+    at += 0 if at > LATER / 2 else LATER
     entry = Entry(b"" if tombstone else data, stamp_of(at, 1), 2e9, 2e9, tombstone=tombstone)
     return Write(name, encode(entry), entry.stamp, 60.0, "delete" if tombstone else "set")
 
@@ -115,7 +118,7 @@ async def test_killed_and_started_again_it_is_used_again() -> None:
         assert await breaker.get("a") is None
         assert await breaker.write([_write("a", 11)]) == [True]
         await until(lambda: len(heard) == 2)
-    assert heard == [None, Change("set", "a", stamp_of(11, 1), 1)]
+    assert heard == [None, Change("set", "a", stamp_of(LATER + 11, 1), 1)]
 
 
 async def test_killed_with_much_in_flight_everybody_hears_of_it() -> None:
@@ -138,8 +141,18 @@ async def test_emptied_it_knows_nothing_and_goes_on() -> None:
         assert await breaker.get("a") is None
         assert await breaker.tag_stamps(["t"]) == [0]
         assert not await breaker.release("a", "me")
-        assert await breaker.write([_write("a", 10)]) == [True]
+        assert await breaker.write([_write("a", await breaker.now() + 1)]) == [True]
         assert await breaker.invalidate(["t"], lifetime=60) > stamp
+
+
+async def test_emptied_it_takes_nothing_that_was_loaded_before() -> None:
+    async with running() as server, _store(server.url) as breaker:
+        began = await breaker.now()
+        await breaker.invalidate(["t"], lifetime=60)
+        await server.execute("FLUSHALL")
+        assert await breaker.write([_write("late", began)]) == [False], "nobody knows any more that it was invalidated"
+        assert await breaker.write([_write("deleted", began, tombstone=True)]) == [True]
+        assert await breaker.write([_write("new", await breaker.now() + 1)]) == [True]
 
 
 async def _fill(breaker: Breaker) -> None:
@@ -164,7 +177,7 @@ async def test_full_it_is_read_and_still_deletes_and_invalidates() -> None:
             await breaker.write([_write("a", 11), _write("new", 11)])
         # What was older is gone, and nobody keeps it in memory.
         assert await breaker.get_many(["a", "new"]) == [None, None]
-        await until(lambda: Change("set", "a", stamp_of(11, 1), 1) in heard)
+        await until(lambda: Change("set", "a", stamp_of(LATER + 11, 1), 1) in heard)
         await _fill(breaker)
         assert await breaker.write([_write("b", 11, tombstone=True)]) == [True]
         assert await breaker.get("b") == _write("b", 11, tombstone=True).record
@@ -172,7 +185,7 @@ async def test_full_it_is_read_and_still_deletes_and_invalidates() -> None:
         stamp = await breaker.invalidate(["t"], lifetime=60)
         assert await breaker.tag_stamps(["t"]) == [stamp]
         await until(lambda: Change("tag", "t", stamp, 1) in heard)
-        assert Change("delete", "b", stamp_of(11, 1), 1) in heard
+        assert Change("delete", "b", stamp_of(LATER + 11, 1), 1) in heard
         assert await breaker.get("c") == _write("c", 10).record
         with pytest.raises(StoreRefused):
             await breaker.acquire("a", "me", 60)
@@ -194,9 +207,9 @@ async def test_a_listener_that_the_server_throws_out_says_so_and_comes_back() ->
             await server.execute("CLIENT", "KILL", "TYPE", "pubsub")
             await until(lambda: heard[-1] is None)
     assert [change and change.stamp for change in heard] == [
-        *(None, stamp_of(10, 1)),
-        *(None, stamp_of(11, 1)),
-        *(None, stamp_of(12, 1)),
+        *(None, stamp_of(LATER + 10, 1)),
+        *(None, stamp_of(LATER + 11, 1)),
+        *(None, stamp_of(LATER + 12, 1)),
         None,
     ]
 

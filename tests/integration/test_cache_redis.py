@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from redis_server import RedisServer, free_port, running
+from redis_server import RedisServer, begun, free_port, running
 from roadworthy.cache.record import Entry, encode
 from roadworthy.cache.redis import RedisStore
 from roadworthy.cache.store import Change, StoreDown, StoreRefused, Write
@@ -37,6 +37,7 @@ def service() -> str:
 
 @pytest.fixture
 async def store(redis_server: RedisServer, service: str) -> AsyncIterator[RedisStore]:
+    await begun(redis_server.url, service)
     async with RedisStore.open(redis_server.url, service=service, node=1, timeout=TIMEOUT) as opened:
         yield opened
 
@@ -46,13 +47,16 @@ def _write(name: str, stamp: int, tombstone: bool = False) -> Write:
     return Write(name, record, stamp, 60.0, "delete" if tombstone else "set")
 
 
-async def test_everything_that_is_kept_expires(redis_server: RedisServer, store: RedisStore, service: str) -> None:
+async def test_everything_that_is_kept_but_the_epoch_expires(
+    redis_server: RedisServer, store: RedisStore, service: str
+) -> None:
     await store.write([_write("a", 5), _write("b", 5, tombstone=True)])
     await store.invalidate(["t", "u"], lifetime=60)
     await store.invalidate(["u"], lifetime=60, stamp=7)
     await store.acquire("a", "me", 60)
     keys = await redis_server.execute("KEYS", f"{service}:*")
     assert isinstance(keys, list)
+    keys.remove(f"{service}:cache:v1:epoch".encode())
     assert sorted(keys) == [
         f"{service}:cache:v1:{key}".encode() for key in ("lock:a", "record:a", "record:b", "tag:t", "tag:u")
     ]
@@ -107,6 +111,7 @@ async def test_services_and_databases_hear_nothing_of_each_other(redis_server: R
 
         async def listen(who: str, named: str, database: int) -> None:
             url = redis_server.url.removesuffix("0") + str(database)
+            await begun(url, named)
             async with RedisStore.open(url, service=named, node=database, timeout=TIMEOUT) as store:
                 changes = heard.setdefault(who, [])
                 async with store.listening(changes.append, lambda: None):
@@ -179,6 +184,7 @@ async def test_a_socket_and_a_password_will_do(service: str) -> None:
         await server.execute("CONFIG", "SET", "requirepass", "s@crit")
         path = server.socket_url.removeprefix("unix://").partition("?")[0]
         for url in (f"unix://:s%40crit@{path}?db=3", f"redis://default:s%40crit@127.0.0.1:{server.port}/3"):
+            await begun(url, service)
             async with RedisStore.open(url, service=service, node=1, timeout=TIMEOUT) as store:
                 assert await store.write([_write("a", 5)]) == [True]
         async with RedisStore.open(
@@ -239,9 +245,9 @@ async def _encrypted(certificate: tuple[Path, Path]) -> AsyncIterator[str]:
 async def test_tls_is_spoken_with_who_can_be_trusted(certificate: tuple[Path, Path], service: str) -> None:
     async with _encrypted(certificate) as place:
         for option in (f"ssl_ca_certs={certificate[0]}", "ssl_cert_reqs=none"):
-            async with RedisStore.open(
-                f"rediss://{place}/0?{option}", service=service, node=1, timeout=TIMEOUT
-            ) as store:
+            url = f"rediss://{place}/0?{option}"
+            await begun(url, service)
+            async with RedisStore.open(url, service=service, node=1, timeout=TIMEOUT) as store:
                 await store.write([_write("a", 5)])
                 values = await asyncio.gather(*(store.get("a") for _ in range(1000)))
                 assert set(values) == {_write("a", 5).record}

@@ -10,6 +10,7 @@ import pytest
 
 from roadworthy import Cache, Database, Service, from_thread, minutes, testing
 from roadworthy.bridge import BRIDGE, Bridge
+from roadworthy.cache.breaker import Breaker
 from roadworthy.cache.postgres import PostgresStore
 from roadworthy.http.stack import service_checks
 from roadworthy.runtime.lifecycle import opened
@@ -120,7 +121,9 @@ async def test_a_transaction_in_a_thread_counts_as_well() -> None:
 async def test_processes_share_their_caches_through_the_database() -> None:
     async with two_processes() as (one, other):
         assert one.service.binding("test").caches is not None
-        assert isinstance(one.cache.open.tiers.node.store, PostgresStore)
+        guard = one.cache.open.tiers.node.store
+        assert isinstance(guard, Breaker)
+        assert isinstance(guard._store, PostgresStore)
         assert await one.stock(1) == 10
         assert await other.stock(1) == 10
         assert other.looks == 0

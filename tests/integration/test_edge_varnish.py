@@ -92,9 +92,7 @@ async def test_credentials_pass_by_what_is_kept(tmp_path: Path) -> None:
 
 async def test_what_does_not_count_reaches_nobody(tmp_path: Path) -> None:
     async with edge(tmp_path) as varnish:
-        first, _ = await varnish.get(
-            "/search?utm=1&q=a%26b&page=2&qq=3", cookie="a=1", accept_language="fr,de-AT"
-        )
+        first, _ = await varnish.get("/search?utm=1&q=a%26b&page=2&qq=3", cookie="a=1", accept_language="fr,de-AT")
         assert first.json()["query"] == "q=a%26b&page=2"
         assert (first.json()["cookie"], first.json()["language"]) == (None, "de")
         same, status = await varnish.get("/search?page=2&q=a%26b", accept_language="de")

@@ -28,6 +28,7 @@ _LOOK_SECONDS = 0.5
 _MEASURE_SECONDS = 10.0
 _MEASUREMENTS = 3
 _OPEN_SECONDS = 5.0
+_ENDING_SECONDS = 0.5
 
 
 class Member(Protocol):
@@ -88,10 +89,12 @@ class Node:
                     # The shortest exchange tells best; the first may have had to connect.
                     for _ in range(_MEASUREMENTS):
                         await self.clock.measure(self.store.now)
-            self.spawn(self._upkeep(self.store))
+            upkeep = self.spawn(self._upkeep(self.store))
             try:
                 yield self
             finally:
+                if upkeep is not None:
+                    upkeep.cancel()
                 await self._end()
 
     def join(self, prefix: str, member: Member) -> None:
@@ -185,6 +188,9 @@ class Node:
     async def _end(self) -> None:
         self._closed = True
         tasks = tuple(self._tasks)
+        if tasks:
+            # What was loaded and is on its way to the store would else be loaded again by the next process.
+            await asyncio.wait(tasks, timeout=_ENDING_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
-from roadworthy.cache.store import Store, Write
+from roadworthy.cache.store import Store, StoreRefused, Write
 
 _MOST = 10_000
 _BATCH = 500
@@ -65,17 +66,29 @@ class Pending:
         return 0 if known is None else known[0].stamp
 
     async def flush(self, store: Store, now: float) -> None:
-        """Write all that waits and has not expired; what is not written when StoreDown is raised goes on waiting."""
+        """Write all that waits and has not expired; what is not written when StoreDown is raised goes on waiting.
+
+        A value that the store refuses, being full, is given up, and an invalidation tried again later.
+        """
+        refusal: StoreRefused | None = None
         for tag, (invalidation, until) in tuple(self._tags.items()):
             if now < until:
-                await store.invalidate([tag], lifetime=until - now, stamp=invalidation.stamp)
+                try:
+                    await store.invalidate([tag], lifetime=until - now, stamp=invalidation.stamp)
+                except StoreRefused as error:
+                    refusal = error
+                    continue
             if self._tags.get(tag, (None, 0.0))[0] is invalidation:
                 del self._tags[tag]
         while self._writes:
             batch = tuple(self._writes.items())[:_BATCH]
             alive = [write for _, (write, until) in batch if now < until]
             if alive:
-                await store.write(alive)
+                # A deletion is made all the same.
+                with contextlib.suppress(StoreRefused):
+                    await store.write(alive)
             for name, (write, _) in batch:
                 if self._writes.get(name, (None, 0.0))[0] is write:
                     del self._writes[name]
+        if refusal is not None:
+            raise refusal

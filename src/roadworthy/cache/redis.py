@@ -1,6 +1,7 @@
 """The shared store on Redis or Valkey.
 
-Keys are `{service}:cache:v1:record:{name}`, `...:tag:{name}` and `...:lock:{name}`; all of them expire. A record is
+Keys are `{service}:cache:v1:record:{name}`, `...:tag:{name}` and `...:lock:{name}`, which expire, and `...:epoch`,
+since when the server knows of invalidations: one that was emptied takes nothing that was loaded before. A record is
 written, and a tag invalidated, by a script that tells all nodes in the same step, so they hear of changes in the order
 in which those were made.
 
@@ -13,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 
 from roadworthy.cache.pattern import compiled
 from roadworthy.cache.redis_changes import changes_of, sender_of
-from roadworthy.cache.redis_scripts import ACQUIRE, INVALIDATE, RELEASE, WRITE
+from roadworthy.cache.redis_scripts import ACQUIRE, EPOCH, INVALIDATE, RELEASE, WRITE
 from roadworthy.cache.store import Change, StoreDown, StoreRefused, Write
 from roadworthy.redis.address import Address
 from roadworthy.redis.connection import Connection, Part
@@ -31,6 +32,8 @@ log = get_logger(__name__)
 _SCANNED = 1000
 _WRITTEN, _WRITTEN_BYTES = 500, 1024 * 1024
 _STAMP = 8
+_NEW_EPOCH = 0.01
+"""Seconds: more than a process's clock is uncertain of."""
 _SAFE_POLICIES = ("noeviction", "volatile-ttl")
 _SPECIAL = re.compile(rb"([\\\[\]*?])")
 
@@ -53,6 +56,7 @@ class RedisStore:
         self._record = f"{prefix}record:".encode()
         self._tag = f"{prefix}tag:".encode()
         self._lock = f"{prefix}lock:".encode()
+        self._epoch = f"{prefix}epoch".encode()
         # Channels are shared by all databases of a server.
         self._channel = f"{prefix}changes:{address.database}".encode()
         self._sender = sender_of(node)
@@ -70,9 +74,16 @@ class RedisStore:
         try:
             await connection.start()
             await store._look_at_policy()
+            await store._begin()
             yield store
         finally:
             await store.close()
+
+    async def _begin(self) -> None:
+        """Begin the epoch of a server that has none, and let it be past before anything is loaded."""
+        with suppress(RedisError):
+            if await self._connection.run(EPOCH, [self._epoch], []):
+                await asyncio.sleep(_NEW_EPOCH)
 
     @property
     def trouble(self) -> str | None:
@@ -109,7 +120,7 @@ class RedisStore:
             arguments: list[Part] = [self._channel, self._sender, len(self._record) + 1]
             for write in part:
                 arguments += (write.action[0], _milliseconds(write.lifetime), write.record)
-            keys = [self._record + write.name.encode() for write in part]
+            keys: list[Part] = [self._epoch, *(self._record + write.name.encode() for write in part)]
             with _reaching():
                 kept += map(bool, await self._connection.run(WRITE, keys, arguments))
         return kept

@@ -18,6 +18,12 @@ local function is_later(one, other)
   return high > other_high or (high == other_high and low > other_low)
 end
 
+local function server_stamp()
+  local now = redis.call('TIME')
+  local shifted = (tonumber(now[1]) * 1000000 + tonumber(now[2])) * 4096
+  return struct.pack('>I4I4', math.floor(shifted / 4294967296), shifted % 4294967296)
+end
+
 local function change(action, stamp, name)
   return action .. stamp .. struct.pack('>I4', #name) .. name
 end
@@ -38,11 +44,18 @@ local function has_later(key, stamp)
   return type(there) == 'string' and #there == 8 and is_later(there, stamp)
 end
 
+local epoch = redis.pcall('GET', KEYS[1])
+if type(epoch) ~= 'string' or #epoch ~= 8 then
+  epoch = server_stamp()
+  redis.pcall('SET', KEYS[1], epoch)
+end
+
 local kept, refused = {}, {}
-for index, key in ipairs(KEYS) do
+for index = 1, #KEYS - 1 do
+  local key = KEYS[index + 1]
   local action, lifetime, record = ARGV[3 * index + 1], ARGV[3 * index + 2], ARGV[3 * index + 3]
   local stamp = string.sub(record, 3, 10)
-  if has_later(key, stamp) then
+  if has_later(key, stamp) or (action == 's' and not is_later(stamp, epoch)) then
     kept[index] = 0
   else
     if action == 'd' then redis.pcall('DEL', key) end
@@ -62,17 +75,26 @@ tell()
 return problem or kept
 """
 )
-"""Keys: records. Arguments: channel, sender, where names begin in keys; of each its action, milliseconds, record."""
+"""Keys: the epoch, records. Arguments: channel, sender, where names begin; of each its action, milliseconds, record.
+
+What was loaded before the epoch, when the server was found empty, may have been invalidated without a trace.
+"""
+
+EPOCH = Script(
+    _COMMON
+    + """
+local epoch = server_stamp()
+if redis.call('SET', KEYS[1], epoch, 'NX') then return 1 end
+return 0
+"""
+)
+"""Key: the epoch. Returns 1 where it began just now."""
 
 INVALIDATE = Script(
     _COMMON
     + """
 local lifetime, stamp = tonumber(ARGV[4]), ARGV[5]
-if stamp == '' then
-  local now = redis.call('TIME')
-  local shifted = (tonumber(now[1]) * 1000000 + tonumber(now[2])) * 4096
-  stamp = struct.pack('>I4I4', math.floor(shifted / 4294967296), shifted % 4294967296)
-end
+if stamp == '' then stamp = server_stamp() end
 for index, key in ipairs(KEYS) do
   local newest, there = stamp, redis.pcall('GET', key)
   if type(there) == 'string' and #there == 8 and is_later(there, stamp) then newest = there end

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.cache import metrics
+from roadworthy.cache.breaker import Breaker
 from roadworthy.cache.caches import Caches
 from roadworthy.cache.node import Node
 from roadworthy.cache.spec import CacheSpec
@@ -40,7 +41,17 @@ async def opened(
         yield caches
 
 
-def _store(
+@asynccontextmanager
+async def _store(spec: ServiceSpec, dsn: str | None, redis_url: str | None, node: int) -> AsyncIterator[Store | None]:
+    async with _shared(spec, dsn, redis_url, node) as store:
+        if store is None:
+            yield None
+            return
+        async with Breaker.before(store) as guarded:
+            yield guarded
+
+
+def _shared(
     spec: ServiceSpec, dsn: str | None, redis_url: str | None, node: int
 ) -> AbstractAsyncContextManager[Store | None]:
     shared = any("shared" in cache.tiers for cache in spec.caches)

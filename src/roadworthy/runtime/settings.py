@@ -170,7 +170,7 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "redis_url": Variable(
         "REDIS_URL",
-        "A Redis or Valkey, reserved for caches and limits",
+        "A Redis or Valkey that caches share; unset, they share the database",
         None,
         _url("redis", "rediss", "unix"),
         secret=True,

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from redis_server import RedisServer
+from redis_server import RedisServer, begun
 from roadworthy.cache.dictionary import Dictionary, DictStore
 from roadworthy.cache.postgres import PostgresStore
 from roadworthy.cache.redis import RedisStore
@@ -55,6 +55,7 @@ class Backend:
 async def opened(kind: Kind, url: str, service: str, node: int, timeout: timedelta = TIMEOUT) -> AsyncIterator[Store]:
     """Open the store of a node on a server that processes share."""
     if kind == "redis":
+        await begun(url, service)
         async with RedisStore.open(url, service=service, node=node, timeout=timeout) as redis:
             yield redis
     else:

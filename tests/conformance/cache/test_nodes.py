@@ -27,6 +27,15 @@ async def test_four_processes_load_a_cold_key_once(backend: Backend) -> None:
         assert load.calls == 1
 
 
+async def test_what_was_loaded_as_a_process_ends_is_there_for_the_next(backend: Backend) -> None:
+    load = Quick()
+    async with shop(backend, 1) as a:
+        assert await a.get_or_set("page", load) == "value"
+    async with shop(backend, 2) as b:
+        assert await b.get_or_set("page", load) == "value"
+    assert load.calls == 1
+
+
 async def test_another_process_loads_where_the_first_one_fails(backend: Backend) -> None:
     failing, load = Loading(error=LookupError("no")), Quick()
     async with shop(backend, 1) as a, shop(backend, 2) as b:
