@@ -31,6 +31,12 @@ class Flight(Generic[T]):
         """Whether there is a result or an error."""
         return self._ended.done()
 
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with; None where it did not, or has not ended."""
+        ended = self._ended
+        return ended.exception() if ended.done() and not ended.cancelled() else None
+
     def when_done(self, call: Callable[[], object]) -> None:
         """Call `call` soon after the end."""
         self._ended.add_done_callback(lambda _: call())

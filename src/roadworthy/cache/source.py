@@ -18,9 +18,12 @@ from roadworthy.cache.store import Store, StoreDown
 from roadworthy.cache.tags import EVERYTHING
 from roadworthy.cache.tiers import Tiers, retyped
 from roadworthy.cache.values import Codec
-from roadworthy.errors import NotRunning, SourceTimeout
+from roadworthy.errors import NotRunning, SourceCancelled, SourceTimeout
+from roadworthy.telemetry.logging import get_logger
 
 T = TypeVar("T")
+
+log = get_logger(__name__)
 
 _LEASE = 5.0
 """Seconds after which others go on without a process that died while it loaded."""
@@ -30,6 +33,7 @@ _LONGEST_LOOK = 0.25
 _BUSY_SECONDS = 0.25
 _MOST_REFRESHES = 64
 _MOST_THROTTLED = 10_000
+_SILENCE_SECONDS = 10.0
 _LATEST = 10
 """Times the time-out that a loading may take before it is cut short."""
 
@@ -68,6 +72,7 @@ class Source:
         self._flights: dict[str, Flight[Entry | None]] = {}
         self._refreshes: set[Flight[Entry | None]] = set()
         self._throttled: dict[str, float] = {}
+        self._silent_until = 0.0
 
     async def obtain(self, ask: Ask) -> Entry:
         """Return the entry of a name, loaded where that is necessary.
@@ -109,7 +114,16 @@ class Source:
         if self.may_refresh(ask.name):
             flight = self._flight(ask, entry.stamp)
             self._refreshes.add(flight)
-            flight.when_done(lambda: self._refreshes.discard(flight))
+            flight.when_done(lambda: self._refreshed(ask.name, flight))
+
+    def _refreshed(self, name: str, flight: Flight[Entry | None]) -> None:
+        self._refreshes.discard(flight)
+        error, now = flight.error, self._node.clock.monotonic()
+        ending = isinstance(error, SourceCancelled | NotRunning)
+        if error is not None and not ending and now >= self._silent_until:
+            # No caller hears of it; of the many keys of a source that is away, one line tells enough.
+            self._silent_until = now + _SILENCE_SECONDS
+            log.warning("a cached value could not be refreshed; it is served on", name=name, error=repr(error))
 
     def may_refresh(self, name: str) -> bool:
         """Return whether a name may be loaded in the background: it is not yet, nor has failed a moment ago."""

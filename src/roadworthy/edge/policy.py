@@ -260,18 +260,20 @@ def _kept(policy: Policy, fronts: set[str]) -> Fields:
         # Beside s-maxage it would forbid others to serve stale (RFC 9111, 5.2.2.10): nginx does not mind, and by its
         # emitted configuration hides both from those others.
         value += stale
-    return _shared(value, edge, stale, fronts)
+    return _shared(value, edge, stale, policy, fronts)
 
 
 def _missing(policy: Policy, fronts: set[str]) -> Fields:
     if not policy.is_shared:
         return _kept(policy, fronts)
     seconds = _seconds(policy.missing)
-    return _shared(f"public, max-age={seconds}", seconds, "", fronts) if seconds else NO_STORE
+    return _shared(f"public, max-age={seconds}", seconds, "", policy, fronts) if seconds else NO_STORE
 
 
-def _shared(cache_control: str, edge: int, stale: str, fronts: set[str]) -> Fields:
-    targeted = f"max-age={edge}{stale}".encode()
+def _shared(cache_control: str, edge: int, stale: str, policy: Policy, fronts: set[str]) -> Fields:
+    # What reads the targeted field reads no other, and keeps an answer to Authorization only where that field says so.
+    public = "public, " if policy.authorization == "ignored" else ""
+    targeted = f"{public}max-age={edge}{stale}".encode()
     fields = [(CACHE_CONTROL, cache_control.encode()), (CDN_CACHE_CONTROL, targeted)]
     if "fastly" in fronts:
         fields.append((SURROGATE_CONTROL, targeted))

@@ -192,7 +192,7 @@ async def test_an_answer_to_authorization_is_never_shared_unless_declared(serve:
         assert cached(await get("/page/7", headers=authorised)) == ("private, no-cache", None)
         assert cached(await get("/me", headers=authorised)) == ("no-store", None)
         own = await get("/own?set-cookie=a", headers=authorised)
-        assert cached(own) == (PUBLIC, "max-age=60")
+        assert cached(own) == (PUBLIC, "public, max-age=60")
         assert "set-cookie" not in own.headers
         assert cached(await get("/nothing", headers=authorised)) == ("no-store", None)
 
