@@ -292,6 +292,8 @@ class Service:
     def lock(self, name: str, *, lease: timedelta = seconds(30), wait: timedelta = seconds(10)) -> Lock:
         """Make a lock that one process at a time holds: an `async with`, which renews it meanwhile.
 
+        It is kept in the store of the service's caches, of which there has to be one.
+
         A holder that dies gives it back after `lease`; others wait for it for `wait`, then LockNotAcquired is raised.
         It saves work that would be done twice, and is no proof against it: a process that stops for longer than
         `lease` does not know that another one has the lock. What must not happen twice, the database has to refuse.

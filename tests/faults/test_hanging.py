@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from roadworthy import Service
 from roadworthy.database import migration
 from roadworthy.database.pool import Pool
 from roadworthy.jobs.engine import NewJob
 from roadworthy.jobs.postgres import PostgresEngine
+from roadworthy.runtime.lifecycle import migrations
 from roadworthy.runtime.roles import BLOCKED
 
 _SCRIPT = Path(__file__).with_name("hanging_process.py")
@@ -46,7 +48,7 @@ async def _run(dsn: str) -> tuple[int, list[str], str]:
 
 @pytest.mark.parametrize("job", ["swallows", "waits"])
 async def test_one_without_a_free_slot_ends(dsn: str, pool: Pool, job: str) -> None:
-    await migration.apply(dsn, [migration.load("roadworthy.jobs", "roadworthy.jobs")])
+    await migration.apply(dsn, migrations(Service("hanging").spec))
     engine = PostgresEngine(pool, dsn)
     try:
         (id,) = await engine.enqueue([NewJob("work", job, b"{}", 3)])
@@ -63,7 +65,7 @@ async def test_one_without_a_free_slot_ends(dsn: str, pool: Pool, job: str) -> N
 
 
 async def test_one_whose_loop_is_blocked_ends(dsn: str, pool: Pool) -> None:
-    await migration.apply(dsn, [migration.load("roadworthy.jobs", "roadworthy.jobs")])
+    await migration.apply(dsn, migrations(Service("hanging").spec))
     engine = PostgresEngine(pool, dsn)
     try:
         await engine.enqueue([NewJob("work", "blocks", b"{}", 3)])

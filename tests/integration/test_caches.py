@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from roadworthy import Cache, Database, Service, from_thread, minutes, testing
+from roadworthy import Cache, Database, DeclarationError, Service, from_thread, minutes, testing
 from roadworthy.bridge import BRIDGE, Bridge
 from roadworthy.cache.breaker import Breaker
 from roadworthy.cache.postgres import PostgresStore
@@ -155,3 +155,13 @@ async def test_health_tells_of_the_store_and_the_hits() -> None:
         _, store = await check.run()
         assert store.status == "warn"
         assert "does not answer" in (store.output or "")
+
+
+async def test_a_lock_that_no_other_process_would_see_is_refused() -> None:
+    service = Service("lonely")
+    service.database()
+    service.cache("own", ttl=minutes(1), tiers=("memory",))
+    async with testing.running(service):
+        with pytest.raises(DeclarationError, match="'index' would hold within one process alone.*declare a cache"):
+            async with service.lock("index"):
+                raise AssertionError("it was taken")

@@ -25,8 +25,8 @@ class Lock:
     so once that is known. Its `token` rises from holder to holder as far as clocks are right, so that what keeps the
     largest that it has seen can refuse an older one.
 
-    Processes share it through the store of the service's caches. Without one, or while that is away, it holds within
-    this process alone.
+    Processes share it through the store of the service's caches, so the service has to declare one. Where there is no
+    such store, or while it is away, it holds within this process alone.
     """
 
     def __init__(self, service: Host, name: str, lease: timedelta, wait: timedelta) -> None:
@@ -47,6 +47,11 @@ class Lock:
         task = asyncio.current_task()
         if task in self._held:
             raise RuntimeError(f"lock {self.name!r} was entered by the task that holds it, which would wait for itself")
+        if not any("shared" in cache.tiers for cache in self._service.declared.of("cache")):
+            raise DeclarationError(
+                f"lock {self.name!r} would hold within one process alone, for the service shares no store; declare a "
+                "cache with the tier 'shared', in whose store locks are kept"
+            )
         caches = self._service.binding(f"lock {self.name!r}").caches
         if caches is None:
             raise NotRunning(f"lock {self.name!r}")
