@@ -162,6 +162,6 @@ async def test_a_lock_that_no_other_process_would_see_is_refused() -> None:
     service.database()
     service.cache("own", ttl=minutes(1), tiers=("memory",))
     async with testing.running(service):
-        with pytest.raises(DeclarationError, match="'index' would hold within one process alone.*declare a cache"):
+        with pytest.raises(DeclarationError, match=r"'index' would hold within one process alone.*declare a cache"):
             async with service.lock("index"):
                 raise AssertionError("it was taken")
