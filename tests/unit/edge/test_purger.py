@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -13,6 +14,7 @@ from roadworthy.edge.metrics import CATALOGUE
 from roadworthy.edge.purger import missing, opened
 from roadworthy.edge.sender import Timing
 from roadworthy.errors import InvalidPurge, NotRunning, PurgeFailed, TransactionEnded
+from roadworthy.telemetry import logging
 from roadworthy.telemetry.registry import MetricRegistry
 
 ENVIRONMENT = {"CLOUDFLARE_API_TOKEN": "a", "AWS_ACCESS_KEY_ID": "b", "AWS_SECRET_ACCESS_KEY": "c"}
@@ -29,6 +31,14 @@ class Client:
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
         self.bodies.append(body.decode())
         return Response(self.status, {}, b'{"success": true}')
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    logging.configure("json", "debug", stream)
+    yield stream
+    logging.configure()
 
 
 async def test_a_tag_that_no_response_can_bear_is_not_asked_for() -> None:
@@ -87,12 +97,12 @@ async def test_who_waits_does_not_wait_for_what_others_ask_for_later() -> None:
         gate.set()
 
 
-async def test_a_cdn_without_credentials_is_named_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_cdn_without_credentials_is_named_in_the_log(log: io.StringIO) -> None:
     spec = cloudfront(distribution="ABC")
     assert missing(spec, {"AWS_ACCESS_KEY_ID": "b", "AWS_SECRET_ACCESS_KEY": ""}) == ["AWS_SECRET_ACCESS_KEY"]
     async with opened([spec], {}, MetricRegistry(CATALOGUE)):
         pass
-    assert "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in capsys.readouterr().err
+    assert "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in log.getvalue()
 
 
 class Pool:

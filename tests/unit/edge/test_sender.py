@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from roadworthy.edge.client import NoResponse
 from roadworthy.edge.pace import Patience
 from roadworthy.edge.purge import Batch, Kind, Purge
 from roadworthy.edge.sender import Ended, Sender, Timing
+from roadworthy.telemetry import logging
 
 FREE = cloudflare(zone="abc", plan="free")
 QUICK = fastly(service="abc")
@@ -82,6 +84,14 @@ class Stage:
         for end in self.ended:
             counted[end.outcome] = counted.get(end.outcome, 0) + end.count
         return counted
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    logging.configure("json", "debug", stream)
+    yield stream
+    logging.configure()
 
 
 async def test_what_is_asked_for_together_goes_out_together_after_the_window() -> None:
@@ -181,14 +191,14 @@ async def test_wrong_credentials_are_not_tried_again() -> None:
     assert stage.ended[-1].reason == "403 Authentication error"
 
 
-async def test_it_gives_up_after_so_many_attempts_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_it_gives_up_after_so_many_attempts_and_says_so(log: io.StringIO) -> None:
     stage = Stage(always(Answer("later", "500 broken")), patience=Patience(attempts=4, seconds=1e9))
     stage.ask(urls=("https://a.example/?token=hidden",))
     await stage.settle()
 
     assert len(stage.sent) == 4
     assert stage.outcomes() == {"failed": 1}
-    written = capsys.readouterr().err
+    written = log.getvalue()
     assert "given up" in written
     assert "500 broken" in written
     assert "https://a.example/?…" in written
