@@ -83,6 +83,9 @@ class Channel(Generic[Received]):
 
     async def send(self, message: Command | Report) -> None:
         """Send one message; one that the other end no longer reads is lost, as that end is."""
+        if self._writer.is_closing():
+            # uvloop calls it a mistake to write then.
+            return
         data = self._encoder.encode(message)
         try:
             self._writer.write(len(data).to_bytes(_LENGTH, "big") + data)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def test_a_worker_is_for_routes_with_keys_of_their_own() -> None:
     assert cloudflare_worker(service().spec) is not None
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.needs("node")
 def test_the_worker_asks_for_what_counts(tmp_path: Path) -> None:
     worker = cloudflare_worker(service("cloudflare").spec)
     assert worker is not None

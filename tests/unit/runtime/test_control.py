@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import msgspec
 import pytest
+import uvloop
 
 from roadworthy.runtime.control import Boot, Changed, Drain, Failed, Metrics, Scrape, to_process, to_supervisor
 from roadworthy.telemetry.exposition import Family, Sample, Snapshot
@@ -28,6 +30,19 @@ async def test_messages_cross_in_both_directions_whole_and_in_order() -> None:
     for _ in range(3):
         await process.send(Drain())
     await process.close()
+
+
+def test_a_report_to_a_supervisor_that_was_killed_is_lost_without_a_word() -> None:
+    async def report() -> None:
+        ours, theirs = socket.socketpair()
+        supervisor = await to_supervisor(ours)
+        theirs.close()
+        assert await supervisor.receive() is None
+        await supervisor.close()
+        await supervisor.send(Metrics(SNAPSHOT))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(report())
 
 
 async def test_a_message_that_breaks_off_is_the_end() -> None:

@@ -77,9 +77,10 @@ def with_desk(action: Action) -> Callable[[argparse.Namespace], int]:
             try:
                 return await action(options, desk)
             except StoreDown as error:
+                # What Redis answered, or why it did not, says itself what to look at.
+                advice = "" if desk.settings.redis_url else ". See that it runs and that `roadworthy migrate` was run"
                 raise RoadworthyError(
-                    f"{desk.where}, which the caches share, does not do it: {error}. See that it runs and that "
-                    "`roadworthy migrate` was run, and try again"
+                    f"{desk.where}, which the caches share, does not do it: {error}{advice}"
                 ) from error
 
     def started(options: argparse.Namespace) -> int:
