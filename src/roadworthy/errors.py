@@ -26,6 +26,11 @@
     ├── SourceTimeout           a cache has no value, and its source did not give one in time
     ├── SourceCancelled         the loading of a cached value was cancelled from within
     ├── LockNotAcquired         a distributed lock did not come free in time
+    ├── DependencyFailed        a dependency was not called, or did not answer; by its kind:
+    │   ├── BreakerOpen         its breaker is open: it has failed too often lately
+    │   ├── BulkheadFull        as many calls of it as may be run already, and as many as may be wait
+    │   ├── CallThrottled       it refuses so many calls lately that this one was not made
+    │   └── DeadlineExceeded    the time for it was over (also a TimeoutError)
     ├── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
     └── PurgeFailed             a CDN refused a purge, or did not accept it in time
 
@@ -157,6 +162,35 @@ class SourceCancelled(RoadworthyError):
 
 class LockNotAcquired(RoadworthyError, TimeoutError):
     """A distributed lock did not come free in time."""
+
+
+class DependencyFailed(RoadworthyError):
+    """A dependency was not called, or did not answer; what it answers with or raises itself is passed on as it is.
+
+    `dependency` is its name, `retry_after` in how many seconds another call may do better, None where nobody knows.
+    """
+
+    def __init__(self, message: str, dependency: str = "", retry_after: float | None = None) -> None:
+        """`message` says which dependency and what to do about it."""
+        super().__init__(message)
+        self.dependency = dependency
+        self.retry_after = retry_after
+
+
+class BreakerOpen(DependencyFailed):
+    """A dependency's breaker is open: it has failed too often lately to be called now."""
+
+
+class BulkheadFull(DependencyFailed):
+    """As many calls of a dependency as may be run already, and as many as may be wait."""
+
+
+class CallThrottled(DependencyFailed):
+    """A dependency refuses so many calls lately that this one was not made."""
+
+
+class DeadlineExceeded(DependencyFailed, TimeoutError):
+    """The time for a call was over before it, or before its answer came."""
 
 
 class InvalidPurge(RoadworthyError, ValueError):
