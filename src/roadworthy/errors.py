@@ -31,6 +31,8 @@
     │   ├── BulkheadFull        as many calls of it as may be run already, and as many as may be wait
     │   ├── CallThrottled       it refuses so many calls lately that this one was not made
     │   └── DeadlineExceeded    the time for it was over (also a TimeoutError)
+    ├── SignatureRefused        a webhook does not prove who sent it, or not when
+    ├── EgressRefused           a connection was asked for to where none may go
     ├── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
     └── PurgeFailed             a CDN refused a purge, or did not accept it in time
 
@@ -191,6 +193,14 @@ class CallThrottled(DependencyFailed):
 
 class DeadlineExceeded(DependencyFailed, TimeoutError):
     """The time for a call was over before it, or before its answer came."""
+
+
+class SignatureRefused(RoadworthyError):
+    """A webhook does not prove who sent it, or not when; the message repeats nothing secret."""
+
+
+class EgressRefused(RoadworthyError, ValueError):
+    """A connection was asked for to where none may go: an address that is not public, or a port of another service."""
 
 
 class InvalidPurge(RoadworthyError, ValueError):

@@ -1,0 +1,1 @@
+"""Who may do what: API keys, what requests and browsers are held to, signatures, egress, rows, secrets, the audit."""
