@@ -25,6 +25,7 @@ from roadworthy.errors import (
     InvalidKey,
     InvalidPurge,
     InvalidResult,
+    InvalidTransition,
     InvalidValue,
     JobNotFound,
     JobProcessDied,
@@ -35,6 +36,7 @@ from roadworthy.errors import (
     NoResult,
     NotRunning,
     PurgeFailed,
+    RateLimited,
     RoadworthyError,
     SettingError,
     SignatureRefused,
@@ -49,6 +51,7 @@ from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Job, Queue
+from roadworthy.handles.limit import RateLimit
 from roadworthy.handles.lock import Lock
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.purge import Cdns
@@ -61,6 +64,8 @@ from roadworthy.jobs.dead_letters import DeadFilter
 from roadworthy.jobs.flows import WorkflowState
 from roadworthy.jobs.limits import Limit, Rate, per_hour, per_minute, per_second
 from roadworthy.jobs.spec import Backoff
+from roadworthy.limits.decision import Decision
+from roadworthy.limits.quota import Quota
 from roadworthy.scaling.spec import Policy as ScalingPolicy
 from roadworthy.scaling.spec import Resources, Scaling
 from roadworthy.scaling.spec import down as scale_down
@@ -83,6 +88,7 @@ __all__ = [
     "DeadFilter",
     "DeadLetters",
     "DeadlineExceeded",
+    "Decision",
     "DeclarationError",
     "DependencyFailed",
     "EgressRefused",
@@ -96,6 +102,7 @@ __all__ = [
     "InvalidKey",
     "InvalidPurge",
     "InvalidResult",
+    "InvalidTransition",
     "InvalidValue",
     "Job",
     "JobNotFound",
@@ -111,7 +118,10 @@ __all__ = [
     "NotRunning",
     "PurgeFailed",
     "Queue",
+    "Quota",
     "Rate",
+    "RateLimit",
+    "RateLimited",
     "Reading",
     "Resource",
     "Resources",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from roadworthy.edge.purger import Purger
     from roadworthy.jobs.engine import Engine
     from roadworthy.jobs.sealing import Keys
+    from roadworthy.limits.limiters import Limiters
     from roadworthy.telemetry.registry import MetricRegistry
 
 
@@ -19,7 +20,7 @@ class Binding:
     """The parts that stand behind a service's handles while it runs.
 
     `engine` keeps the jobs in the database behind `pool`, so that they join its transactions. `caches` are the
-    declared ones. `keys` are those of encrypted jobs. `purger` purges the CDNs.
+    declared ones, as are `limits`. `keys` are those of encrypted jobs. `purger` purges the CDNs.
     """
 
     pool: Pool
@@ -28,3 +29,4 @@ class Binding:
     keys: Keys | None = None
     purger: Purger | None = None
     caches: Caches | None = None
+    limits: Limiters | None = None

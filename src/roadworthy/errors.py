@@ -31,8 +31,10 @@
     │   ├── BulkheadFull        as many calls of it as may be run already, and as many as may be wait
     │   ├── CallThrottled       it refuses so many calls lately that this one was not made
     │   └── DeadlineExceeded    the time for it was over (also a TimeoutError)
+    ├── InvalidTransition       a breaker was told to go to a state that it has not, or not from where it is
     ├── SignatureRefused        a webhook does not prove who sent it, or not when
     ├── EgressRefused           a connection was asked for to where none may go
+    ├── RateLimited             a rate limit was used up
     ├── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
     └── PurgeFailed             a CDN refused a purge, or did not accept it in time
 
@@ -41,6 +43,11 @@ exit code 2 and prints the message without a traceback.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from roadworthy.limits.decision import Decision
 
 
 class RoadworthyError(Exception):
@@ -201,6 +208,31 @@ class SignatureRefused(RoadworthyError):
 
 class EgressRefused(RoadworthyError, ValueError):
     """A connection was asked for to where none may go: an address that is not public, or a port of another service."""
+
+
+class RateLimited(RoadworthyError):
+    """A rate limit was used up; `decision` says by which quota and for how long.
+
+    In a job it is no failure: the job is postponed until then, and the attempt does not count.
+    """
+
+    def __init__(self, decision: Decision) -> None:
+        """`decision` is the denial."""
+        when = "never" if decision.retry_after == float("inf") else f"in {decision.retry_after:.3g} s"
+        super().__init__(
+            f"limit {decision.limit!r} admits {decision.quota.count} in {decision.quota.period}, which are used up; "
+            f"try again {when}"
+        )
+        self.decision = decision
+
+    @property
+    def retry_after(self) -> float:
+        """The seconds after which it would be admitted; infinity for never."""
+        return self.decision.retry_after
+
+
+class InvalidTransition(RoadworthyError, ValueError):
+    """A breaker was told to go to a state that it has not, or not from where it is."""
 
 
 class InvalidPurge(RoadworthyError, ValueError):

@@ -27,6 +27,7 @@ from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
 from roadworthy.handles.jobs import Queue
+from roadworthy.handles.limit import RateLimit
 from roadworthy.handles.lock import Lock
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.purge import Cdns
@@ -36,6 +37,9 @@ from roadworthy.health.spec import RESERVED, Check, Observe
 from roadworthy.jobs.flows import OnTaken, WorkflowState
 from roadworthy.jobs.limits import Limit
 from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
+from roadworthy.limits.quota import Algorithm
+from roadworthy.limits.spec import KEYS, LEASE, STORE_TIMEOUT, By, LimitSpec, OnError, quotas_of
+from roadworthy.limits.spec import Rate as LimitRate
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.scaling.spec import Scaling
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
@@ -81,6 +85,7 @@ class ServiceSpec:
     cdns: tuple[PurgedCdn, ...] = ()
     edges: tuple[EdgeSpec, ...] = ()
     fronts: tuple[FrontSpec, ...] = ()
+    limits: tuple[LimitSpec, ...] = ()
 
 
 class Service:
@@ -148,6 +153,7 @@ class Service:
             cdns=of("cdn"),
             edges=of("edge"),
             fronts=of("front"),
+            limits=of("limit"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:
@@ -299,6 +305,64 @@ class Service:
         `lease` does not know that another one has the lock. What must not happen twice, the database has to refuse.
         """
         return Lock(self, name, lease, wait)
+
+    def limit(
+        self,
+        name: str,
+        rate: LimitRate | Sequence[LimitRate],
+        *,
+        by: By = "address",
+        routes: Sequence[str] = (),
+        cost: int = 1,
+        burst: int | None = None,
+        algorithm: Algorithm = "gcra",
+        on_error: OnError = "allow",
+        lease: float = LEASE,
+        store_timeout: timedelta = STORE_TIMEOUT,
+        keys: int = KEYS,
+        legacy_headers: bool = False,
+        shadow: bool = False,
+    ) -> RateLimit:
+        """Declare a rate limit: how often something may happen for each key, over all processes.
+
+        `rate` is a text ("100/minute", "5/15 minutes"), a preset a minute ("strict" 10, "standard" 100, "lenient" 500,
+        "webhook" 1,000), a `Quota`, or several of them, of which all must admit. `burst` is how many may come at once
+        after a pause, by default all; `algorithm` how they are counted, see `Quota`.
+
+        `routes` are limited without being asked ("GET /search", "*" for all), for `cost` units a request; without any,
+        the limit applies where code asks it. `by` is whose key a request has: "address", behind the trusted proxies;
+        "api_key", a verified one, else the address; "user"; "route"; or a function of the ASGI scope that returns a
+        text, None for a request that is not limited. With `by=None`, code gives the keys.
+
+        It counts in the Redis of `REDIS_URL`, else in the service's database, else in each process's memory. `on_error`
+        is what happens while that does not answer within `store_timeout`: "allow", "deny", or "local", which counts a
+        share of the quota in each process, divided by their number.
+
+        So that most decisions ask nobody, a process takes units ahead, as many as it will soon need and at most the
+        share `lease` of what a key may have at once. In any stretch as long as the period, at most that many for each
+        process are admitted beyond the quota's `most_in_period`: with "100/minute" and four processes, 40 by default.
+        0 switches that off.
+
+        `keys` is how many keys a process remembers, `legacy_headers` sends X-RateLimit-* too, and `shadow` decides and
+        counts but refuses nobody.
+        """
+        if isinstance(routes, str):
+            raise DeclarationError(f"limit {name!r} has routes={routes!r}; write a sequence, as in [{routes!r}]")
+        spec = LimitSpec(
+            name,
+            quotas_of(name, rate, burst=burst, algorithm=algorithm),
+            by,
+            tuple(routes),
+            cost,
+            on_error,
+            lease,
+            store_timeout,
+            keys,
+            legacy_headers,
+            shadow,
+        )
+        self.declared.add("limit", spec)
+        return RateLimit(self, spec)
 
     def workflow(
         self,
