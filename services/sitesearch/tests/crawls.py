@@ -11,10 +11,10 @@ from sites import Site
 
 from roadworthy import seconds, testing
 from roadworthy.jobs.worker import Worker
+from roadworthy.security.egress import EgressGuard
 from sitesearch.crawl import jobs, progress
 from sitesearch.crawl.crawler import Crawler
 from sitesearch.crawl.fetch import Limits
-from sitesearch.crawl.guard import Guard
 from sitesearch.service import pages, service
 
 QUICK = Limits(connect=1.0, read=1.0, total=3.0)
@@ -22,10 +22,10 @@ QUICK = Limits(connect=1.0, read=1.0, total=3.0)
 
 @asynccontextmanager
 async def running(
-    patch: pytest.MonkeyPatch, *sites: Site, limits: Limits = QUICK, guard: Guard | None = None
+    patch: pytest.MonkeyPatch, *sites: Site, limits: Limits = QUICK, guard: EgressGuard | None = None
 ) -> AsyncIterator[None]:
     """The service with a worker at work, allowed to crawl `sites` or what `guard` lets pass."""
-    guard = guard or Guard(frozenset(("127.0.0.1", site.port) for site in sites))
+    guard = guard or EgressGuard(frozenset(("127.0.0.1", site.port) for site in sites))
     patch.setattr(jobs.crawler, "_open", lambda: Crawler.open(guard, limits))
     async with testing.running(service), working():
         yield

@@ -47,7 +47,7 @@ class WebhookFormat:
 
     `header` carries them, each after `prefix`, several apart by `separator`. The moment is in the header of `moment`,
     or for "t" in the same one. `id` is the header of the message's id. `before` is what is signed before the body, with
-    `{moment}` and `{id}` in it. `secret` says whether a secret's text is the key, or has it in base64 after "whsec_".
+    `{moment}` and `{id}` in it. `keys` says whether a secret's text is the key, or has it in base64 after "whsec_".
 
     Raises DeclarationError where these do not fit together.
     """
@@ -60,7 +60,7 @@ class WebhookFormat:
     id: str | None = None
     before: str = ""
     encoding: Literal["hex", "base64"] = "hex"
-    secret: Literal["text", "whsec"] = "text"
+    keys: Literal["text", "whsec"] = "text"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be read or signed."""
@@ -132,10 +132,12 @@ class WebhookFormat:
 
         `id` is the message's, the same each time that it is sent, for a format that signs one.
 
-        Raises ValueError where the id is missing or no id, or the format takes one signature and there are more secrets.
+        Raises ValueError where the id is missing or no id, or the format carries one signature and not so many.
         """
         if (self.id is None) != (id is None) or (id is not None and not (_ID.fullmatch(id) and len(id) <= _LONGEST_ID)):
-            raise ValueError(f"the format {self.name!r} signs {'no' if self.id is None else 'a printable'} id, not {id!r}")
+            raise ValueError(
+                f"the format {self.name!r} signs {'no' if self.id is None else 'a printable'} id, not {id!r}"
+            )
         if len(secrets) > (1 if self.separator is None else _MOST_SIGNATURES) or not secrets:
             raise ValueError(f"the format {self.name!r} cannot carry the signatures of {len(secrets)} secrets")
         moment = str(int(now))
@@ -152,7 +154,7 @@ class WebhookFormat:
 
     def key_of(self, secret: str) -> bytes:
         """Return the key that a secret's text stands for. Raises ValueError where it is none, without repeating it."""
-        if self.secret == "text":
+        if self.keys == "text":
             return secret.encode()
         try:
             return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
@@ -197,9 +199,7 @@ class WebhookFormat:
 STRIPE = WebhookFormat("stripe", "stripe-signature", "v1=", ",", moment="t", before="{moment}.")
 TERRA = WebhookFormat("terra", "terra-signature", "v1=", ",", moment="t", before="{moment}.")
 GITHUB = WebhookFormat("github", "x-hub-signature-256", "sha256=")
-SLACK = WebhookFormat(
-    "slack", "x-slack-signature", "v0=", moment="x-slack-request-timestamp", before="v0:{moment}:"
-)
+SLACK = WebhookFormat("slack", "x-slack-signature", "v0=", moment="x-slack-request-timestamp", before="v0:{moment}:")
 SHOPIFY = WebhookFormat("shopify", "x-shopify-hmac-sha256", encoding="base64")
 STANDARD = WebhookFormat(
     "standard",
@@ -210,5 +210,5 @@ STANDARD = WebhookFormat(
     id="webhook-id",
     before="{id}.{moment}.",
     encoding="base64",
-    secret="whsec",  # noqa: S106 (how secrets are written, not one)
+    keys="whsec",
 )

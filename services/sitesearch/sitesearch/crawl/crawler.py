@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import ParamSpec, TypeVar
 
 from roadworthy import Database, load_queries
+from roadworthy.security.egress import EgressGuard
 from sitesearch.crawl import charset, extract, robots, sitemap
 from sitesearch.crawl.extract import Extracted, Selectors
 from sitesearch.crawl.fetch import CONTACT_VARIABLE, Fetcher, Limits
-from sitesearch.crawl.guard import Guard
+from sitesearch.crawl.guard import guard_of
 from sitesearch.crawl.outcomes import Fetched
 from sitesearch.crawl.robots import Robots, RobotsFile
 from sitesearch.crawl.sitemap import Sitemap
@@ -42,10 +43,10 @@ class Crawler:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, guard: Guard | None = None, limits: Limits | None = None) -> AsyncIterator[Crawler]:
+    async def open(cls, guard: EgressGuard | None = None, limits: Limits | None = None) -> AsyncIterator[Crawler]:
         """A crawler for the time of an `async with`; guard and contact are the environment's by default."""
         contact = os.environ.get(CONTACT_VARIABLE, "")
-        async with Fetcher.open(guard or Guard.load(os.environ), limits, contact=contact) as fetcher:
+        async with Fetcher.open(guard or guard_of(os.environ), limits, contact=contact) as fetcher:
             # One thread: parsed trees are many times their page, and two would only share the interpreter.
             threads = ThreadPoolExecutor(1, thread_name_prefix="extract")
             try:

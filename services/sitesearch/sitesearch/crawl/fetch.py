@@ -18,8 +18,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from roadworthy import EgressRefused
+from roadworthy.security.egress import EgressGuard
 from sitesearch.crawl import addresses
-from sitesearch.crawl.guard import Forbidden, Guard
 from sitesearch.crawl.outcomes import Failed, Fetched, NotModified, Reason, Redirected, Refused, Result
 
 CONTACT_VARIABLE = "SITESEARCH_CONTACT"
@@ -84,7 +85,7 @@ class Validators:
 class Fetcher:
     """Fetches over one pool of connections, each to an address that the guard vetted. Made with `Fetcher.open`."""
 
-    def __init__(self, session: aiohttp.ClientSession, guard: Guard, limits: Limits) -> None:
+    def __init__(self, session: aiohttp.ClientSession, guard: EgressGuard, limits: Limits) -> None:
         """See `open`."""
         self._session = session
         self.guard = guard
@@ -93,7 +94,9 @@ class Fetcher:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, guard: Guard, limits: Limits | None = None, *, contact: str = "") -> AsyncIterator[Fetcher]:
+    async def open(
+        cls, guard: EgressGuard, limits: Limits | None = None, *, contact: str = ""
+    ) -> AsyncIterator[Fetcher]:
         """A fetcher for the time of an `async with`.
 
         `contact` is a page or address that tells site owners whose crawler this is; it goes into the user agent.
@@ -175,7 +178,7 @@ class Fetcher:
                 URL(address, encoded=True), headers=headers, allow_redirects=False
             ) as response:
                 return await self._answer(address, response, reading)
-        except Forbidden as error:
+        except EgressRefused as error:
             return Refused(Reason.PRIVATE_ADDRESS, f"{address}: {error}"[:1000])
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _failure(error)
@@ -242,24 +245,22 @@ class _Reading:
 class _GuardedResolver(AbstractResolver):
     """Resolves names through the system and gives the connector only addresses that the guard lets pass."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: EgressGuard) -> None:
         self._guard = guard
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
-        by_address = {str(entry[4][0]): entry for entry in found}
         return [
             ResolveResult(
                 hostname=host,
                 host=address,
                 port=port,
-                family=by_address[address][0],
-                proto=by_address[address][2],
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for address in self._guard.vet_resolved(host, port, list(by_address))
+            for address in await self._guard.resolve(host, port, family)
         ]
 
     async def close(self) -> None:

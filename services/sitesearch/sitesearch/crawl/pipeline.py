@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from roadworthy import Database, load_queries
+from roadworthy import Database, EgressRefused, load_queries
 from sitesearch.crawl import addresses, politeness, sitemap
 from sitesearch.crawl.crawler import Crawler
 from sitesearch.crawl.extract import Extracted, http_date
 from sitesearch.crawl.fetch import PAGE_TYPES, SITEMAP_TYPES, Validators
 from sitesearch.crawl.frontier import Ended, Ending, Frontier, Tally
-from sitesearch.crawl.guard import Forbidden
 from sitesearch.crawl.outcomes import Failed, Fetched, NotModified, Reason, Redirected, Refused, Result
 from sitesearch.crawl.robots import Robots
 from sitesearch.crawl.settings import CrawlSettings
@@ -116,7 +115,7 @@ class Pipeline:
         origin = addresses.origin(visit.url)
         try:
             self._crawler.fetcher.guard.vet_target(*addresses.host_and_port(visit.url))
-        except Forbidden as error:
+        except EgressRefused as error:
             return _Asked(Refused(Reason.PRIVATE_ADDRESS, str(error)), 0.0)
         robots = await self._crawler.robots_of(database, origin, visit.started_at)
         delay = self._delay(visit, robots)
@@ -142,7 +141,7 @@ class Pipeline:
     async def _vet_hop(self, visit: Visit, target: str, delay: float) -> Redirected | Refused | Failed | None:
         try:
             self._crawler.fetcher.guard.vet_target(*addresses.host_and_port(target))
-        except Forbidden as error:
+        except EgressRefused as error:
             return Refused(Reason.PRIVATE_ADDRESS, f"redirects to {target}: {error}")
         scope = visit.settings.scope
         # Wherever the start leads on its host is where the site begins, whatever the patterns say.

@@ -12,8 +12,8 @@ import pytest
 from crawls import add_site, crawl, ended, running, stored
 from sites import Handler, Request, Site, answer, page, redirect, serving
 
+from roadworthy.security.egress import EgressGuard
 from sitesearch.crawl import jobs, pipeline, progress
-from sitesearch.crawl.guard import Guard
 from sitesearch.service import pages
 
 
@@ -487,7 +487,7 @@ async def test_a_start_that_leads_to_its_www_is_crawled_there(monkeypatch: pytes
     monkeypatch.setattr(loop, "getaddrinfo", at_home)
     site = Site(otherwise=by_host)
     async with serving(site):
-        guard = Guard(frozenset({("site.test", site.port), ("www.site.test", site.port)}))
+        guard = EgressGuard(frozenset({("site.test", site.port), ("www.site.test", site.port)}))
         async with running(monkeypatch, guard=guard):
             site_id = await add_site(f"http://site.test:{site.port}/")
             await crawl(site_id)

@@ -14,8 +14,8 @@ import pytest
 from hostile import hostile
 from sites import Handler, Request, Site, answer, redirect, serving
 
+from roadworthy.security.egress import EgressGuard
 from sitesearch.crawl.fetch import Fetcher, Limits, Validators
-from sitesearch.crawl.guard import Guard
 from sitesearch.crawl.outcomes import Failed, Fetched, NotModified, Reason, Redirected, Refused
 
 QUICK = Limits(connect=1.0, read=0.4, total=1.5)
@@ -24,7 +24,7 @@ QUICK = Limits(connect=1.0, read=0.4, total=1.5)
 @asynccontextmanager
 async def fetching(limits: Limits = QUICK, **routes: Handler) -> AsyncIterator[tuple[Site, Fetcher]]:
     site = Site(routes={f"/{path}": handler for path, handler in routes.items()})
-    async with serving(site), Fetcher.open(Guard(frozenset({("127.0.0.1", site.port)})), limits) as fetcher:
+    async with serving(site), Fetcher.open(EgressGuard(frozenset({("127.0.0.1", site.port)})), limits) as fetcher:
         yield site, fetcher
 
 
@@ -43,7 +43,7 @@ async def test_a_page_is_fetched_politely_named() -> None:
 
 
 async def test_the_user_agent_tells_whom_to_ask() -> None:
-    guard = Guard(frozenset({("127.0.0.1", None)}))
+    guard = EgressGuard(frozenset({("127.0.0.1", None)}))
     async with serving(Site()) as site, Fetcher.open(guard, contact="https://example.org/crawler\r\n") as fetcher:
         await fetcher.fetch(f"{site.url}/")
     assert site.requests[0].headers["user-agent"] == "sitesearch/1.0 (+https://example.org/crawler)"
@@ -126,14 +126,14 @@ async def test_a_body_past_the_cap_is_refused_or_cut() -> None:
 
 async def test_no_more_of_a_huge_body_is_received_than_needed() -> None:
     site = hostile()
-    async with serving(site), Fetcher.open(Guard(frozenset({("127.0.0.1", site.port)}))) as fetcher:
+    async with serving(site), Fetcher.open(EgressGuard(frozenset({("127.0.0.1", site.port)}))) as fetcher:
         result = await fetcher.fetch(f"{site.url}/gibibyte", largest=100_000)
     assert isinstance(result, Refused)
     assert result.reason is Reason.TOO_LARGE
 
 
 async def test_private_hosts_are_not_even_connected_to() -> None:
-    async with serving(Site()) as site, Fetcher.open(Guard()) as fetcher:
+    async with serving(Site()) as site, Fetcher.open(EgressGuard()) as fetcher:
         for address in (site.url, f"http://localhost:{site.port}", f"http://[::ffff:127.0.0.1]:{site.port}"):
             result = await fetcher.fetch(f"{address}/")
             assert isinstance(result, Refused)
@@ -155,9 +155,9 @@ async def test_a_name_that_changes_its_address_is_connected_to_where_it_was_vett
     async with serving(Site(routes={"/a": answer("hello")})) as site:
         loop = type(asyncio.get_running_loop())
         monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
-        async with Fetcher.open(Guard(frozenset({("rebinding.example", site.port)}))) as fetcher:
+        async with Fetcher.open(EgressGuard(frozenset({("rebinding.example", site.port)}))) as fetcher:
             first = await fetcher.fetch(f"http://rebinding.example:{site.port}/a")
-        async with Fetcher.open(Guard()) as fetcher:
+        async with Fetcher.open(EgressGuard()) as fetcher:
             second = await fetcher.fetch(f"http://rebinding.example:{site.port}/a")
     assert isinstance(first, Fetched)
     assert isinstance(second, Refused)
@@ -171,7 +171,7 @@ async def test_no_such_host_and_no_such_port_may_be_tried_again(monkeypatch: pyt
 
     async with serving(Site()) as site:
         pass
-    async with Fetcher.open(Guard(frozenset({("127.0.0.1", None), ("gone.example", None)})), QUICK) as fetcher:
+    async with Fetcher.open(EgressGuard(frozenset({("127.0.0.1", None), ("gone.example", None)})), QUICK) as fetcher:
         refused = await fetcher.fetch(f"{site.url}/")
         monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", getaddrinfo)
         unknown = await fetcher.fetch("http://gone.example/")

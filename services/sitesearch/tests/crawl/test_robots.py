@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sites import Site, answer, redirect, serving
 
+from roadworthy.security.egress import EgressGuard
 from sitesearch.crawl import robots
 from sitesearch.crawl.fetch import Fetcher, Limits
-from sitesearch.crawl.guard import Guard
 from sitesearch.crawl.robots import Robots, RobotsFile
 
 RULES = """
@@ -76,7 +76,7 @@ def test_a_delay_is_bounded() -> None:
 )
 async def test_what_an_answer_means(routes: dict[str, object], state: str) -> None:
     site = Site(routes=routes)  # type: ignore[arg-type]
-    guard = Guard(frozenset({("127.0.0.1", None)}))
+    guard = EgressGuard(frozenset({("127.0.0.1", None)}))
     async with serving(site), Fetcher.open(guard) as fetcher:
         assert (await robots.ask(fetcher, site.url)).state == state
 
@@ -84,14 +84,14 @@ async def test_what_an_answer_means(routes: dict[str, object], state: str) -> No
 async def test_a_host_that_does_not_answer_is_unreachable() -> None:
     async with serving(Site()) as gone:
         pass
-    guard = Guard(frozenset({("127.0.0.1", None)}))
+    guard = EgressGuard(frozenset({("127.0.0.1", None)}))
     async with Fetcher.open(guard, Limits(connect=1, total=2)) as fetcher:
         assert (await robots.ask(fetcher, gone.url)).state == "unreachable"
 
 
 async def test_no_more_than_half_a_mebibyte_is_read() -> None:
     site = Site(routes={"/robots.txt": answer("User-agent: *\nDisallow: /a\n" + "# x\n" * 300_000)})
-    guard = Guard(frozenset({("127.0.0.1", None)}))
+    guard = EgressGuard(frozenset({("127.0.0.1", None)}))
     async with serving(site), Fetcher.open(guard) as fetcher:
         file = await robots.ask(fetcher, site.url)
     assert file.state == "found"
