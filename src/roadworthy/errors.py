@@ -33,6 +33,8 @@
     │   └── DeadlineExceeded    the time for it was over (also a TimeoutError)
     ├── InvalidTransition       a breaker was told to go to a state that it has not, or not from where it is
     ├── SignatureRefused        a webhook does not prove who sent it, or not when
+    ├── KeyRefused              a request shows no API key in force, or one that may not do this
+    ├── KeyNotFound             no API key that can be changed has that id (also a LookupError)
     ├── EgressRefused           a connection was asked for to where none may go
     ├── RateLimited             a rate limit was used up
     ├── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
@@ -204,6 +206,21 @@ class DeadlineExceeded(DependencyFailed, TimeoutError):
 
 class SignatureRefused(RoadworthyError):
     """A webhook does not prove who sent it, or not when; the message repeats nothing secret."""
+
+
+class KeyRefused(RoadworthyError):
+    """A request shows no API key in force, or one that may not do this; the HTTP stack answers with `status`."""
+
+    def __init__(self, reason: str, status: int, detail: str, challenge: str) -> None:
+        """`reason` is one word, `challenge` the WWW-Authenticate of the answer."""
+        super().__init__(detail)
+        self.reason = reason
+        self.status = status
+        self.challenge = challenge
+
+
+class KeyNotFound(RoadworthyError, LookupError):
+    """No API key has that id, or it is no longer in force and so cannot be changed."""
 
 
 class EgressRefused(RoadworthyError, ValueError):

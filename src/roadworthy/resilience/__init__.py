@@ -1,0 +1,1 @@
+"""What stands between a service and what it depends on, so that neither takes the other down."""
