@@ -37,6 +37,7 @@
     ├── KeyNotFound             no API key that can be changed has that id (also a LookupError)
     ├── EgressRefused           a connection was asked for to where none may go
     ├── RateLimited             a rate limit was used up
+    ├── KeyNotAnswered          a batch's loader had no value for a key (also a LookupError)
     ├── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
     └── PurgeFailed             a CDN refused a purge, or did not accept it in time
 
@@ -250,6 +251,10 @@ class RateLimited(RoadworthyError):
 
 class InvalidTransition(RoadworthyError, ValueError):
     """A breaker was told to go to a state that it has not, or not from where it is."""
+
+
+class KeyNotAnswered(RoadworthyError, LookupError):
+    """A batch's loader had no value for a key."""
 
 
 class InvalidPurge(RoadworthyError, ValueError):
