@@ -59,6 +59,7 @@ from roadworthy.handles.lock import Lock
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.purge import Cdns
 from roadworthy.handles.resource import Resource
+from roadworthy.handles.secret import Secret
 from roadworthy.handles.workflows import Workflow
 from roadworthy.health.policy import Reading
 from roadworthy.jobs.control import GiveUp, Snooze
@@ -134,6 +135,7 @@ __all__ = [
     "RoadworthyError",
     "Scaling",
     "ScalingPolicy",
+    "Secret",
     "Service",
     "ServiceSpec",
     "SettingError",

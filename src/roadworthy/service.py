@@ -6,6 +6,7 @@ returns a handle. A handle works while the service runs and raises `NotRunning` 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -32,6 +33,7 @@ from roadworthy.handles.lock import Lock
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.purge import Cdns
 from roadworthy.handles.resource import Resource
+from roadworthy.handles.secret import Secret
 from roadworthy.handles.workflows import Workflow
 from roadworthy.health.spec import RESERVED, Check, Observe
 from roadworthy.jobs.flows import OnTaken, WorkflowState
@@ -42,6 +44,7 @@ from roadworthy.limits.spec import KEYS, LEASE, STORE_TIMEOUT, By, LimitSpec, On
 from roadworthy.limits.spec import Rate as LimitRate
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.scaling.spec import Scaling
+from roadworthy.security.secrets import SecretSpec
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
 
 if TYPE_CHECKING:
@@ -85,6 +88,7 @@ class ServiceSpec:
     cdns: tuple[PurgedCdn, ...] = ()
     edges: tuple[EdgeSpec, ...] = ()
     fronts: tuple[FrontSpec, ...] = ()
+    secrets: tuple[SecretSpec, ...] = ()
     limits: tuple[LimitSpec, ...] = ()
 
 
@@ -124,6 +128,7 @@ class Service:
         self._request_buckets = None if request_buckets is None else tuple(request_buckets)
         self.declared = Declared()
         self._resources: list[Resource[Any]] = []
+        self._secrets: list[Secret] = []
         self._scaling: dict[str, Scaling] = {}
         self._binding: Binding | None = None
 
@@ -153,6 +158,7 @@ class Service:
             cdns=of("cdn"),
             edges=of("edge"),
             fronts=of("front"),
+            secrets=of("secret"),
             limits=of("limit"),
         )
 
@@ -519,6 +525,28 @@ class Service:
         self._resources.append(resource)
         return resource
 
+    def secret(
+        self,
+        name: str,
+        *,
+        min_bytes: int = 32,
+        required: bool = True,
+        several: bool = False,
+        overlap: timedelta = timedelta(0),
+        purpose: str = "",
+    ) -> Secret:
+        """Declare a secret, in the environment's variable `name` or in the file that `name`_FILE has the path of.
+
+        The service refuses to start where it has fewer than `min_bytes`, could be guessed, or is `required` and not
+        set. With `several`, a comma separates secrets that all count, the current one first. A file that changes is
+        followed without a restart, and what it held before counts for `overlap`.
+        """
+        spec = SecretSpec(name, min_bytes, required, several, overlap, purpose)
+        self.declared.add("secret", spec)
+        secret = Secret(spec)
+        self._secrets.append(secret)
+        return secret
+
     def install(self, app: ASGIApp) -> ASGIApp:
         """Wrap an ASGI application in the HTTP stack, and remember it as the one that this service serves."""
         from roadworthy.http.stack import install
@@ -567,6 +595,8 @@ class Service:
         self.declared.closed = True
         try:
             async with AsyncExitStack() as stack:
+                for secret in self._secrets:
+                    stack.enter_context(secret.opened(os.environ))
                 for resource in self._resources if resources else ():
                     await stack.enter_async_context(resource.opened())
                 yield self
