@@ -119,11 +119,12 @@ def _quotable(text: str) -> str:
 
 
 class Call:
-    """The compiled signature of a cached function: how its arguments are named."""
+    """The compiled signature of a function whose calls have keys: how its arguments are named."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        """Compile the signature of `function`."""
+    def __init__(self, function: Callable[..., Any], kind: str = "cached function") -> None:
+        """Compile the signature of `function`; errors say `kind` of it."""
         self.name: str = function.__name__
+        self.described = f"{kind} {self.name!r}"
         self.signature = inspect.signature(function)
         self.names = tuple(self.signature.parameters)
         kinds = [parameter.kind for parameter in self.signature.parameters.values()]
@@ -142,8 +143,11 @@ class Call:
 class KeyTemplate:
     """A compiled template such as "{site}:{q}"; without one, all parameters by name make the key."""
 
-    def __init__(self, template: str | None, call: Call) -> None:
-        """Compile `template` for `call`; raise DeclarationError where it cannot tell calls apart."""
+    def __init__(self, template: str | None, call: Call, *, prefix: str | None = None) -> None:
+        """Compile `template` for `call`; raise DeclarationError where it cannot tell calls apart.
+
+        Each key begins with `prefix`, by default the function's name.
+        """
         if template is None:
             self._refuse_self(call)
             template = ":".join(f"{name}={{{name}}}" for name in call.names)
@@ -151,17 +155,15 @@ class KeyTemplate:
         self.call = call
         self.fields = tuple(_FIELD.findall(template))
         self._literals = tuple(_FIELD.split(template)[::2])
-        self._prefix = f"{call.name}:"
+        self._prefix = f"{call.name}:" if prefix is None else prefix
         self._check()
 
     def _refuse_self(self, call: Call) -> None:
         if call.names and call.names[0] in ("self", "cls"):
-            raise DeclarationError(
-                f"cached function {call.name!r} is a method, whose objects nothing tells apart; write key="
-            )
+            raise DeclarationError(f"{call.described} is a method, whose objects nothing tells apart; write key=")
 
     def _check(self) -> None:
-        described = f"cached function {self.call.name!r} has key={self.template!r}"
+        described = f"{self.call.described} has key={self.template!r}"
         for field in self.fields:
             if field not in self.call.names:
                 raise DeclarationError(
@@ -182,5 +184,5 @@ class KeyTemplate:
             try:
                 parts += (rendered(arguments[field]), literal)
             except (InvalidKey, RecursionError) as error:
-                raise InvalidKey(f"cached function {self.call.name!r} was given {field}=: {error}") from None
+                raise InvalidKey(f"{self.call.described} was given {field}=: {error}") from None
         return fitted("".join(parts))

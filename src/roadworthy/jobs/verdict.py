@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from roadworthy.errors import EncryptionKeyMissing, RoadworthyError
+from roadworthy.errors import EncryptionKeyMissing, RateLimited, RoadworthyError
 from roadworthy.jobs.control import GiveUp, Snooze
 from roadworthy.jobs.engine import PLAIN, Bury, ClaimedJob, Done, Failure, Outcome, Postpone, Retry
 from roadworthy.jobs.failure import failure_of
@@ -21,6 +22,7 @@ log = get_logger(__name__)
 _ELSEWHERE = timedelta(seconds=15)
 _MOST_ELSEWHERE = 240
 """An hour of rolling out."""
+_SPREAD = 4
 
 
 class NewerArguments(RoadworthyError):
@@ -57,15 +59,26 @@ def success(job: ClaimedJob, spec: JobSpec, value: Any, keys: Keys | None) -> Do
     return Done(job.id, job.lease, needed(keys, job.job).seal(job.job, result) if options.encrypted else result)
 
 
+def _wanted(error: BaseException, jitter: float) -> timedelta | None:
+    """Return after how long the job wants to run again without having failed; None where it has failed."""
+    if isinstance(error, Snooze):
+        return error.delay
+    if isinstance(error, RateLimited) and math.isfinite(error.retry_after):
+        # Spread a little, so that those that were denied together do not all come back together.
+        return timedelta(seconds=error.retry_after * (1 + jitter / _SPREAD))
+    return None
+
+
 def verdict(job: ClaimedJob, error: BaseException, backoff: Backoff, jitter: float, keys: Keys | None) -> Outcome:
     """Return what becomes of `job`, whose attempt raised `error`.
 
-    One that this process cannot run, because it lacks a newer version or a key, is left to others for an hour: while a
-    version is rolled out, there are some that can. `jitter` is a random number from 0 up to 1.
+    One that a rate limit denied comes again when that admits it. One that this process cannot run, because it lacks a
+    newer version or a key, is left to others for an hour: while a version is rolled out, there are some that can.
+    `jitter` is a random number from 0 up to 1.
     """
-    if isinstance(error, Snooze):
-        log.info("job snoozed", again_in_seconds=round(error.delay.total_seconds(), 2), snoozes=job.options.snoozes + 1)
-        return Postpone(job.id, job.lease, error.delay)
+    if (wanted := _wanted(error, jitter)) is not None:
+        log.info("job snoozed", again_in_seconds=round(wanted.total_seconds(), 2), snoozes=job.options.snoozes + 1)
+        return Postpone(job.id, job.lease, wanted)
     if isinstance(error, NewerArguments | EncryptionKeyMissing) and job.options.snoozes < _MOST_ELSEWHERE:
         log.error("job left to another process", error=str(error), again_in_seconds=_ELSEWHERE.total_seconds())
         return Postpone(job.id, job.lease, _ELSEWHERE)

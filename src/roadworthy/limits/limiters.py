@@ -28,4 +28,4 @@ class Limiters:
     def close(self) -> None:
         """Have handles know that these limiters are over."""
         for limiter in self.all.values():
-            limiter.closed = True
+            limiter.close()
