@@ -50,6 +50,7 @@ from roadworthy.errors import (
     WorkerStuck,
     WrongThread,
 )
+from roadworthy.handles.api_keys import ApiKeys
 from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
@@ -74,10 +75,14 @@ from roadworthy.scaling.spec import Policy as ScalingPolicy
 from roadworthy.scaling.spec import Resources, Scaling
 from roadworthy.scaling.spec import down as scale_down
 from roadworthy.scaling.spec import up as scale_up
+from roadworthy.security.keys import IssuedKey, KeyRecord
+from roadworthy.security.presented import ApiKey
 from roadworthy.service import Service, ServiceSpec
 
 __all__ = [
     "AlreadyRunning",
+    "ApiKey",
+    "ApiKeys",
     "Backoff",
     "BreakerOpen",
     "BulkheadFull",
@@ -108,11 +113,13 @@ __all__ = [
     "InvalidResult",
     "InvalidTransition",
     "InvalidValue",
+    "IssuedKey",
     "Job",
     "JobNotFound",
     "JobProcessDied",
     "KeyNotAnswered",
     "KeyNotFound",
+    "KeyRecord",
     "KeyRefused",
     "Lease",
     "LeaseLost",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from roadworthy.jobs.engine import Engine
     from roadworthy.jobs.sealing import Keys
     from roadworthy.limits.limiters import Limiters
+    from roadworthy.security.verifying import Verifier
     from roadworthy.telemetry.registry import MetricRegistry
 
 
@@ -20,7 +23,8 @@ class Binding:
     """The parts that stand behind a service's handles while it runs.
 
     `engine` keeps the jobs in the database behind `pool`, so that they join its transactions. `caches` are the
-    declared ones, as are `limits`. `keys` are those of encrypted jobs. `purger` purges the CDNs.
+    declared ones, as are `limits`. `keys` are those of encrypted jobs, `api_keys` verify those of
+    requests. `purger` purges the CDNs. Health looks at the Redis at `redis_url`, and at the disk of `data_directory`.
     """
 
     pool: Pool
@@ -30,3 +34,6 @@ class Binding:
     purger: Purger | None = None
     caches: Caches | None = None
     limits: Limiters | None = None
+    redis_url: str | None = None
+    data_directory: Path | None = None
+    api_keys: Mapping[str, Verifier] | None = None

@@ -24,6 +24,7 @@ from roadworthy.edge.spec import RESPONSES, EdgeSpec, FrontSpec
 from roadworthy.edge.spec import Policy as EdgePolicy
 from roadworthy.edge.tags import Front
 from roadworthy.errors import DeclarationError, NotRunning
+from roadworthy.handles.api_keys import ApiKeys
 from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
@@ -44,6 +45,8 @@ from roadworthy.limits.spec import KEYS, LEASE, STORE_TIMEOUT, By, LimitSpec, On
 from roadworthy.limits.spec import Rate as LimitRate
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
 from roadworthy.scaling.spec import Scaling
+from roadworthy.security import audit
+from roadworthy.security.keys_spec import ApiKeysSpec, guarded_of, header_of
 from roadworthy.security.secrets import SecretSpec
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
 
@@ -90,6 +93,7 @@ class ServiceSpec:
     fronts: tuple[FrontSpec, ...] = ()
     secrets: tuple[SecretSpec, ...] = ()
     limits: tuple[LimitSpec, ...] = ()
+    api_keys: tuple[ApiKeysSpec, ...] = ()
 
 
 class Service:
@@ -160,6 +164,7 @@ class Service:
             fronts=of("front"),
             secrets=of("secret"),
             limits=of("limit"),
+            api_keys=of("api_keys"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:
@@ -370,6 +375,57 @@ class Service:
         self.declared.add("limit", spec)
         return RateLimit(self, spec)
 
+    def api_keys(
+        self,
+        name: str = "api",
+        *,
+        prefix: str,
+        scopes: Sequence[str] = (),
+        routes: Mapping[str, str | Sequence[str] | None] | None = None,
+        header: str = "Authorization: Bearer",
+        stale: timedelta = minutes(5),
+        lifetime: timedelta | None = None,
+    ) -> ApiKeys:
+        """Declare API keys, which programs show to say who they are. They are kept in the database, as digests.
+
+        `prefix` begins each key, so that people and scanners of leaked secrets know whose it is. `scopes` are what keys
+        can be allowed to do. `routes` are those that ask for a key: "/api/*" for all below, "GET /api/items/{id}" for
+        one, each with the scopes that the key must have, or None for any key; what several match, all of them hold.
+        `header` is where a key is shown: "Authorization: Bearer", or a name such as "X-API-Key".
+
+        `stale` is for how long a key that was verified works on while the database is away, `lifetime` for how long
+        one does that is issued without its own.
+        """
+        if isinstance(scopes, str):
+            raise DeclarationError(f"API keys {name!r} have scopes={scopes!r}; write a sequence, as in ({scopes!r},)")
+        guarded = guarded_of(routes or {})
+        spec = ApiKeysSpec(name, prefix, tuple(scopes), guarded, *header_of(header), stale, lifetime)
+        for other in self.declared.of("api_keys"):
+            if other.prefix == prefix:
+                raise DeclarationError(
+                    f"{declaring_place()}: API keys {name!r} have the prefix {prefix!r} of {other.name!r}; change it"
+                )
+        self.declared.add("api_keys", spec)
+        return ApiKeys(self, spec)
+
+    async def audit(
+        self,
+        action: str,
+        subject: str = "",
+        *,
+        actor: str | None = None,
+        origin: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note in the audit who does what to what, in the current transaction; nobody can change it there.
+
+        `action` is words in dots, as in "site.delete", `subject` what it is done to, `actor` who does it, by default
+        the API key of the current request, `origin` the address that it was asked for from, `detail` whatever else
+        matters, in which values under telling names are masked. The current request's id is noted with it.
+        """
+        pool = self.binding("the audit").pool
+        await audit.record(pool, action, subject, actor=actor, origin=origin, detail=detail)
+
     def workflow(
         self,
         name: str,
@@ -461,19 +517,36 @@ class Service:
         self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name))
 
     def check(
-        self, name: str, *, critical: bool = False, readiness: bool = False, timeout: timedelta = seconds(1)
+        self,
+        name: str,
+        *,
+        critical: bool = False,
+        readiness: bool = False,
+        timeout: timedelta = seconds(1),
+        every: timedelta = seconds(5),
+        failures: int = 2,
+        successes: int = 2,
+        groups: Sequence[str] = (),
     ) -> Callable[[Observe], Observe]:
         """Make an async function a check of `/health`: it returns what it observed, or raises what is wrong.
 
         A failure, or no answer within `timeout`, is a warning, and fails the whole where `critical`. `readiness` opts
-        the check into `/readyz`. It runs in each process that answers probes, the supervisor included, which opens no
-        resources: look at the database.
+        the check into `/readyz`. It is looked at about `every` so often, in the background; `failures` looks in a row
+        that fail are one failure, and as many as `successes` end it. The operations port tells of the checks in one of
+        `groups` alone at `/health/GROUP`.
+
+        It runs in each process that answers probes, the supervisor included, which opens no resources: look at the
+        database. With an `every` of 0 it runs whenever it is asked for, which is for what is in the process's memory.
         """
         if name in RESERVED:
             raise DeclarationError(f"check {name!r} comes with every service; choose another name")
+        if isinstance(groups, str):
+            raise DeclarationError(f"check {name!r} has groups={groups!r}; write a sequence, as in ({groups!r},)")
 
         def declare(function: Observe) -> Observe:
-            self.declared.add("check", Check(name, function, critical, readiness, timeout))
+            chosen = tuple(groups)
+            check = Check(name, function, critical, readiness, timeout, every, failures, successes, chosen)
+            self.declared.add("check", check)
             return function
 
         return declare
@@ -577,7 +650,7 @@ class Service:
         """
         if self.installed_app is None or self._binding is None:
             raise NotRunning("the health report")
-        report: Mapping[str, Any] = await getattr(self.installed_app, "health").report()  # noqa: B009 (the HTTP stack's, which this module does not import)
+        report: Mapping[str, Any] = await getattr(self.installed_app, "health").report(patience=None)  # noqa: B009 (the HTTP stack's, which this module does not import)
         return report
 
     def binding(self, handle: str) -> Binding:

@@ -13,6 +13,7 @@ from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.objectives.spec import SEVERITIES
+from roadworthy.security import metrics as security_metrics
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import metrics as telemetry_metrics
 from roadworthy.telemetry.metrics import UNMATCHED_ROUTE
@@ -72,6 +73,7 @@ def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *jobs_metrics.CATALOGUE,
         *edge_metrics.CATALOGUE,
         *cache_metrics.CATALOGUE,
+        *security_metrics.CATALOGUE,
         *spec.metrics,
     )
 
@@ -129,6 +131,8 @@ def _platform_values(label: Label, metric: MetricSpec, spec: ServiceSpec, app: A
             return _listed(*(job.name for job in spec.jobs), OVERFLOW)
         case "cache" if metric in cache_metrics.CATALOGUE:
             return _listed(*(cache.name for cache in spec.caches), OVERFLOW)
+        case "keys" if metric in security_metrics.CATALOGUE:
+            return _listed(*(keys.name for keys in spec.api_keys), OVERFLOW)
         case "cdn" if metric in edge_metrics.CATALOGUE:
             return _listed(*(cdn.name for cdn in spec.cdns), OVERFLOW)
     return None

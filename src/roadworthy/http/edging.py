@@ -36,6 +36,7 @@ from roadworthy.http.cache_key import url_key
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.headers import is_event_stream
 from roadworthy.http.route import RouteTemplate, route_template
+from roadworthy.security.presented import API_KEY
 from roadworthy.telemetry.metrics import HTTP_EDGE_TAG_OVERFLOWS, UNMATCHED_ROUTE
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ class _Response:
             return True
         if policy is not None and policy.authorization == "ignored":
             return False
-        return any(name == b"authorization" for name, _ in self._scope["headers"])
+        return API_KEY in self._scope or any(name == b"authorization" for name, _ in self._scope["headers"])
 
     def _tagged(self, rule: Rule, headers: Fields, names: set[bytes]) -> Fields:
         """Return the headers of what a shared cache may keep with its tags; without those, where they do not fit."""

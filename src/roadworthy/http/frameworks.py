@@ -10,8 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from roadworthy.errors import DatabaseUnavailable
-from roadworthy.http.problems import Problem, ProblemResponse, unavailable
+from roadworthy.errors import DatabaseUnavailable, KeyRefused
+from roadworthy.http.problems import Problem, ProblemResponse, refused, unavailable
 
 Handler = Callable[[Any, Any], Awaitable[ProblemResponse]]
 
@@ -27,6 +27,7 @@ def register_problems(app: object) -> None:
     handlers: list[tuple[type[Exception] | None, Handler]] = [
         (Problem, _problem),
         (DatabaseUnavailable, _unavailable),
+        (KeyRefused, _refused),
         (_loaded("starlette.exceptions", "HTTPException"), _http_exception),
         (_loaded("fastapi.exceptions", "RequestValidationError"), _invalid),
     ]
@@ -53,6 +54,10 @@ async def _problem(_request: Any, problem: Problem) -> ProblemResponse:
 
 async def _unavailable(_request: Any, error: DatabaseUnavailable) -> ProblemResponse:
     return ProblemResponse(unavailable(error))
+
+
+async def _refused(_request: Any, error: KeyRefused) -> ProblemResponse:
+    return ProblemResponse(refused(error))
 
 
 async def _http_exception(_request: Any, error: Any) -> ProblemResponse:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from roadworthy.errors import DatabaseUnavailable
+from roadworthy.errors import DatabaseUnavailable, KeyRefused
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.identity import REQUEST_ID
@@ -67,11 +67,23 @@ def unavailable(error: DatabaseUnavailable) -> Problem:
     return Problem(503, detail="The service cannot reach its database; try again.", headers={"retry-after": "5"})
 
 
+def refused(error: KeyRefused) -> Problem:
+    """Return the answer to a request whose API key will not do."""
+    headers = {"www-authenticate": error.challenge, "cache-control": "no-store"}
+    return Problem(error.status, detail=str(error), headers=headers)
+
+
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Error"
+
+
+def _problem_of(error: Problem | DatabaseUnavailable | KeyRefused) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    return refused(error) if isinstance(error, KeyRefused) else unavailable(error)
 
 
 class ProblemResponse:
@@ -107,12 +119,11 @@ class Problems:
         """Answer one request."""
         try:
             await self._app(scope, receive, exchange)
-        except (Problem, DatabaseUnavailable) as error:
+        except (Problem, DatabaseUnavailable, KeyRefused) as error:
             if exchange.status is not None:
                 await self._failed(scope, receive, exchange)
                 return
-            problem = error if isinstance(error, Problem) else unavailable(error)
-            await ProblemResponse(problem)(scope, receive, exchange)
+            await ProblemResponse(_problem_of(error))(scope, receive, exchange)
         except Exception:
             await self._failed(scope, receive, exchange)
 

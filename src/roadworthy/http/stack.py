@@ -5,6 +5,7 @@ Probes      answers /livez, /readyz, /startupz and /health, goes no further    p
 Identity    request id and trace, in every log line                           identity.py
 Measuring   counts and times                                                  measuring.py, route.py
 Draining    knows what is in flight, and ends event streams at a stop         draining.py
+Authenticating  knows whose API key a request shows, refuses those without    authenticating.py
 Caching     answers from the store what it can, where there is one            caching_layer.py, caching.py
 Edging      says what browsers and CDNs may keep, answers 304                 edging.py
 Problems    turns what escapes the application into problem details           problems.py, frameworks.py
@@ -13,7 +14,9 @@ Problems    turns what escapes the application into problem details           pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,13 +26,13 @@ from roadworthy.edge.policy import Match
 from roadworthy.edge.spec import RESPONSES
 from roadworthy.edge.tiered import TieredResponses
 from roadworthy.errors import NotRunning
-from roadworthy.health.checks import cache_check, database_check, queue_check
-from roadworthy.health.policy import HealthState, Reading
+from roadworthy.health.policy import HealthState
 from roadworthy.health.report import Health
-from roadworthy.health.spec import Check
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
+from roadworthy.http.authenticating import Authenticating
 from roadworthy.http.caching import HTTPCache
 from roadworthy.http.caching_layer import CachingLayer
+from roadworthy.http.checks import service_checks
 from roadworthy.http.draining import Drain, Draining
 from roadworthy.http.edging import EDGE, Edging, Untagging, matched
 from roadworthy.http.exchange import Exchange
@@ -40,11 +43,9 @@ from roadworthy.http.measuring import Measuring
 from roadworthy.http.probes import PATHS, Probes
 from roadworthy.http.problems import Problems
 from roadworthy.http.route import RouteTemplate, route_template
-from roadworthy.jobs.workers import consumers
 
 if TYPE_CHECKING:
-    from roadworthy.binding import Binding
-    from roadworthy.service import Service, ServiceSpec
+    from roadworthy.service import Service
 
 
 def install(
@@ -82,12 +83,14 @@ class Stack:
         self.service = service
         self.drain = Drain()
         self._bridge: Bridge | None = None
-        self._lifespan = Lifespan(app, service)
+        self._lifespan = Lifespan(app, service, self._watched)
         self._problems = Problems(app)
         self._edging = Edging(self._problems, service, route)
         self._route = route
         self._caching = None if caching is None else CachingLayer(self._edging, self.drain, caching)
-        self._identity = Identity(Measuring(Draining(self._inside, self.drain), service, self.drain, route))
+        self._authenticating = Authenticating(self._inside, service, self._problems.websocket)
+        draining = Draining(self._authenticating, self.drain)
+        self._identity = Identity(Measuring(draining, service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
@@ -110,7 +113,7 @@ class Stack:
                 if self._caching is not None:
                     await self._caching.cache.close()
         else:
-            await self._identity.websocket(self._problems.websocket, scope, receive, send)
+            await self._identity.websocket(self._authenticating.websocket, scope, receive, send)
 
     def _inside(self, scope: Scope, receive: Receive, exchange: Exchange) -> Awaitable[None]:
         """Have a request answered through the cache, where that may have it or has to forget something for it."""
@@ -154,35 +157,17 @@ class Stack:
     def _probes(self) -> Probes:
         return Probes(self.health)
 
+    def _watched(self) -> AbstractAsyncContextManager[None]:
+        return self.health.running(self.service.binding("the health of the process").metrics)
+
+    def state_with(self, process: Callable[[], HealthState]) -> Callable[[], HealthState]:
+        """Return the state of a process that knows more of itself than its application does."""
+
+        def state() -> HealthState:
+            own, known = self._state(), process()
+            return replace(own, started=own.started and known.started, draining=own.draining or known.draining)
+
+        return state
+
     def _state(self) -> HealthState:
         return HealthState(self.service.bound and not self._lifespan.starting, self.drain.started)
-
-
-def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[Check, ...]:
-    """Return the checks of a service: its database, queues and caches, and those that it declares itself."""
-    checks: list[Check] = []
-    if spec.database is not None or spec.queues:
-        checks.append(database_check(lambda: binding().pool.fetchval("SELECT 1")))
-    if spec.queues:
-        targets = {queue.name: queue.target_latency for queue in spec.queues}
-
-        async def workers() -> Mapping[str, int]:
-            return consumers(await binding().engine.operations.workers())
-
-        checks.append(queue_check(lambda: binding().engine.counts(), lambda: binding().engine.now(), targets, workers))
-    if spec.caches:
-        checks.append(_caches(binding))
-    return (*checks, *spec.checks)
-
-
-def _caches(binding: Callable[[], Binding]) -> Check:
-    async def run() -> Sequence[Reading]:
-        caches = binding().caches
-        if caches is None:
-            return []
-        store = caches.node.store
-        ping = None if store is None else store.now
-        check = cache_check(ping, caches.hit_ratios, lambda: len(caches.node.pending))
-        return await check.run()
-
-    return Check("caches", run, critical=False)

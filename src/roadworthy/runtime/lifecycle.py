@@ -20,12 +20,15 @@ from roadworthy.database.spec import DatabaseSpec
 from roadworthy.edge import metrics as edge_metrics
 from roadworthy.edge import purger
 from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
+from roadworthy.health import metrics as health_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
 from roadworthy.runtime import caching
+from roadworthy.runtime import keys as api_keys
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
+from roadworthy.security import metrics as security_metrics
 from roadworthy.telemetry import metrics as telemetry_metrics
 from roadworthy.telemetry.registry import MetricRegistry
 from roadworthy.telemetry.spec import MetricSpec
@@ -63,6 +66,7 @@ async def running(
                 keys=keys_of(settings.encryption_keys),
                 environment=os.environ,
                 redis_url=settings.redis_url,
+                data_directory=settings.data_directory,
             ) as binding,
             service.bind(binding),
         ):
@@ -79,11 +83,13 @@ async def opened(
     environment: Mapping[str, str] | None = None,
     redis_url: str | None = None,
     share: bool = True,
+    data_directory: Path | None = None,
 ) -> AsyncIterator[Binding]:
     """Open what stands behind a service's handles: a pool of connections, the job engine, its caches, its metrics.
 
     `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged. Caches
     are shared through the Redis at `redis_url`, else through the database, and with `share=False` with nobody.
+    Health looks at the disk of `data_directory`.
     """
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
@@ -94,8 +100,19 @@ async def opened(
             async with (
                 purger.opened(spec.cdns, environment, registry) as purging,
                 caching.opened(spec, dsn if share else None, redis_url, pool, registry) as caches,
+                api_keys.opened(spec.api_keys, dsn, registry) as verifiers,
             ):
-                yield Binding(pool, engine, registry, keys, purging, caches)
+                yield Binding(
+                    pool,
+                    engine,
+                    registry,
+                    keys,
+                    purging,
+                    caches,
+                    redis_url=redis_url,
+                    data_directory=data_directory,
+                    api_keys=verifiers,
+                )
         finally:
             await engine.close()
 
@@ -106,15 +123,17 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *telemetry_metrics.catalogue(spec.request_buckets),
         *database_metrics.CATALOGUE,
         *jobs_metrics.CATALOGUE,
+        *health_metrics.CATALOGUE,
         *edge_metrics.CATALOGUE,
         *cache_metrics.CATALOGUE,
+        *security_metrics.CATALOGUE,
         *spec.metrics,
     )
 
 
 def migrations(spec: ServiceSpec) -> tuple[tuple[migration.Migration, ...], ...]:
     """Return the sets of migrations that the service's database needs: the library's, then its own."""
-    sets = [migration.load(name, name) for name in ("roadworthy.jobs", "roadworthy.cache")]
+    sets = [migration.load(name, name) for name in ("roadworthy.jobs", "roadworthy.cache", "roadworthy.security")]
     if spec.database is not None and spec.database.migrations is not None:
         sets.append(migration.load(spec.database.migrations, spec.name))
     return tuple(sets)

@@ -3,9 +3,9 @@
     sitesearch_4fTb81Qz_W3kQ...24 characters...x9mB0uTn2
     └─prefix─┘ └──id──┘ └──────secret──────┘└checksum┘
 
-The prefix says whose key it is, the id is its name in lists and logs, the secret is 142 random bits, and the checksum is
-the CRC-32 of all before it, so that a scanner of leaked secrets tells a key from anything else without asking. GitHub's
-tokens have the same three parts for the same reasons.
+The prefix says whose key it is, the id is its name in lists and logs, the secret is 142 random bits, and the checksum
+is the CRC-32 of all before it, so that a scanner of leaked secrets tells a key from anything else without asking.
+GitHub's tokens are made of such parts for the same reasons.
 
 A secret of so many random bits cannot be searched for, so what is kept of a key is a plain SHA-256: a slow hash would
 protect nothing more.
