@@ -12,10 +12,10 @@ import pytest
 
 from roadworthy.cache.postgres import LONGEST_NAME, PostgresStore
 from roadworthy.cache.postgres_listener import LARGEST_PAYLOAD, changes_of, channel_of, line_of
-from roadworthy.cache.postgres_sweeping import STEP, Sweep
 from roadworthy.cache.record import Entry, encode
 from roadworthy.cache.store import Change, StoreDown, StoreRefused, Write
 from roadworthy.database import driver, migration, queries
+from roadworthy.database.sweeping import STEP, Sweep
 
 SQL = queries.load_queries("roadworthy.cache")
 TIMEOUT = timedelta(seconds=20)

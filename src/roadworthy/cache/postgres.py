@@ -12,13 +12,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from roadworthy.cache.batches import Batches
+from roadworthy.batches import Batches
 from roadworthy.cache.pattern import compiled, literal_head
 from roadworthy.cache.postgres_listener import LARGEST_PAYLOAD, Listener, channel_of, line_of, quoted
-from roadworthy.cache.postgres_session import Session
-from roadworthy.cache.postgres_sweeping import Sweep
 from roadworthy.cache.store import Change, StoreRefused, Write
 from roadworthy.database import driver, queries
+from roadworthy.database.session import Session
+from roadworthy.database.sweeping import Sweep
 
 LONGEST_NAME = 1024
 """Bytes of UTF-8 that a name or a tag may have; hash what is longer."""

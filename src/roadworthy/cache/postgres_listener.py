@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from roadworthy.cache.postgres_session import FAILURES, connect, given_up
 from roadworthy.cache.store import Action, Change
 from roadworthy.database import driver
+from roadworthy.database.session import FAILURES, connect, given_up
 from roadworthy.telemetry.logging import get_logger
 
 log = get_logger(__name__)

@@ -12,15 +12,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from roadworthy.outage import StoreDown as StoreDown
+from roadworthy.outage import StoreRefused as StoreRefused
+
 Action = Literal["set", "delete", "tag"]
-
-
-class StoreDown(Exception):
-    """The shared store did not answer in time, refused, or is not asked at present; go on without it."""
-
-
-class StoreRefused(StoreDown):
-    """The shared store answered, and refused this one thing: it is full, say, or takes no writes. Others may work."""
 
 
 @dataclass(frozen=True, slots=True)

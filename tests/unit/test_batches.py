@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from roadworthy.cache.batches import Batches
-from roadworthy.cache.store import StoreDown, StoreRefused
+from roadworthy.batches import Batches
+from roadworthy.outage import StoreDown, StoreRefused
 
 
 class Server:

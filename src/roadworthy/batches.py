@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from roadworthy.cache.store import StoreDown, StoreRefused
+from roadworthy.outage import StoreDown, StoreRefused
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")

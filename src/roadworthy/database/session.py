@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-from roadworthy.cache.store import StoreDown, StoreRefused
 from roadworthy.database import driver
 from roadworthy.errors import DatabaseUnavailable
+from roadworthy.outage import StoreDown, StoreRefused
 
 FAILURES = (DatabaseUnavailable, driver.PostgresError, *driver.LOST, TimeoutError)
 """What a statement raises where the store cannot be used at present."""
@@ -21,7 +21,7 @@ _TIMED_OUT = "57014"
 class Session:
     """A connection that runs one prepared statement at a time.
 
-    Apart from the service's pool: what a cache reads neither waits for a connection nor joins the caller's transaction.
+    Apart from the service's pool: what it runs neither waits for a connection nor joins the caller's transaction.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Removing what has expired: a walk through a table's pages, in steps, as fast as rows are written.
 
 A step takes as many pages as rows were written since the last. A table of some rows a page has so been walked through
-once a fraction of its rows was written anew, and what has expired never takes more room than that; a cache that nobody
+once a fraction of its rows was written anew, and what has expired never takes more room than that; a table that nobody
 writes to does not grow and is left alone.
 """
 
