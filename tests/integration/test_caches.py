@@ -12,7 +12,7 @@ from roadworthy import Cache, Database, DeclarationError, Service, from_thread, 
 from roadworthy.bridge import BRIDGE, Bridge
 from roadworthy.cache.breaker import Breaker
 from roadworthy.cache.postgres import PostgresStore
-from roadworthy.http.stack import service_checks
+from roadworthy.http.checks import service_checks
 from roadworthy.runtime.lifecycle import opened
 
 

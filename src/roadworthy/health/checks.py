@@ -1,4 +1,4 @@
-"""The checks that come with a service: its database and its caches' store answer, its queues are worked off in time."""
+"""The checks that come with a service: its database, Redis and its caches' store answer, its queues are worked off."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from roadworthy.duration import seconds
 from roadworthy.health.policy import Reading
-from roadworthy.health.spec import Check
+from roadworthy.health.spec import Check, Observe
+
+_EVERY = seconds(2)
 
 
 class Counts(Protocol):
@@ -29,12 +32,21 @@ class Counts(Protocol):
 def database_check(ping: Callable[[], Awaitable[object]], *, clock: Callable[[], float] = time.perf_counter) -> Check:
     """Return a critical check that awaits `ping` and tells how many milliseconds it took."""
 
+    return Check("database", _timed("database", ping, clock), every=_EVERY)
+
+
+def redis_check(ping: Callable[[], Awaitable[object]], *, clock: Callable[[], float] = time.perf_counter) -> Check:
+    """Return a check that awaits `ping` and tells how many milliseconds it took; the service goes on without Redis."""
+    return Check("redis", _timed("redis", ping, clock), critical=False, every=_EVERY)
+
+
+def _timed(name: str, ping: Callable[[], Awaitable[object]], clock: Callable[[], float]) -> Observe:
     async def run() -> Sequence[Reading]:
         began = clock()
         await ping()
-        return [Reading("database:responseTime", "pass", round((clock() - began) * 1000, 3), "ms")]
+        return [Reading(f"{name}:responseTime", "pass", round((clock() - began) * 1000, 3), "ms")]
 
-    return Check("database", run)
+    return run
 
 
 def queue_check(

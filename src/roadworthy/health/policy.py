@@ -6,7 +6,7 @@ own state, and on those checks that opted in; if every replica is unready there 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,10 +20,17 @@ _HTTP = {"pass": 200, "warn": 200, "fail": 503}
 
 @dataclass(frozen=True, slots=True)
 class HealthState:
-    """What a process knows of itself: whether its startup is over, and whether it is on its way out."""
+    """What a process knows of itself: whether its startup is over, it is on its way out, or has more than it can do."""
 
     started: bool = True
     draining: bool = False
+    saturated: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why requests had better go elsewhere, in words."""
+        told = (("starting", not self.started), ("draining", self.draining), ("saturated", self.saturated))
+        return tuple(word for word, holds in told if holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check found at `at` (UTC), after `latency` seconds.
+    """What a check found at `at` (UTC), after `latency` seconds, and `age` seconds ago.
 
     `critical` and `readiness` are the check's own: whether its failure fails the whole, and whether it makes the
     process unready.
@@ -51,6 +58,7 @@ class Result:
     latency: float
     critical: bool
     readiness: bool
+    age: float = 0.0
 
     @property
     def status(self) -> Status:
@@ -65,7 +73,7 @@ def overall(results: Iterable[Result]) -> Status:
 
 def readiness(state: HealthState, results: Iterable[Result]) -> Status:
     """Return whether requests should be sent here: `results` are those of the checks that opted in."""
-    if not state.started or state.draining:
+    if state.notes:
         return "fail"
     return "fail" if any(result.status == "fail" for result in results) else "pass"
 
@@ -76,10 +84,12 @@ def http_status(status: Status) -> int:
 
 
 def document(
-    status: Status, results: Iterable[Result] = (), *, service: str = "", version: str = ""
+    status: Status, results: Iterable[Result] = (), *, service: str = "", version: str = "", notes: Sequence[str] = ()
 ) -> Mapping[str, Any]:
     """Return the health+json object; `checks` maps each reading's name to a list of one."""
     report: dict[str, Any] = {"status": status}
+    if notes:
+        report["notes"] = list(notes)
     if service:
         report["serviceId"] = service
     if version:
@@ -94,6 +104,7 @@ def _component(result: Result, reading: Reading) -> dict[str, Any]:
         "status": reading.status,
         "time": result.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "latency": round(result.latency, 6),
+        "age": round(result.age, 3),
     }
     if reading.value is not None:
         component["observedValue"] = reading.value

@@ -1,24 +1,40 @@
-"""The checks of a process, run together, each within its time-out, once however many ask."""
+"""The health of a process: its own state, the lag of its loop, and checks that are looked at in the background."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from roadworthy.duration import seconds
-from roadworthy.health.policy import HealthState, Reading, Result, Status, document, overall, readiness
-from roadworthy.health.spec import Check
+from roadworthy.health import metrics
+from roadworthy.health.lag import INTERVAL, LoopLag
+from roadworthy.health.policy import HealthState, Result, Status, document, overall, readiness
+from roadworthy.health.spec import LIVE, Check
+from roadworthy.health.watch import Watch
 from roadworthy.telemetry.logging import get_logger
-from roadworthy.telemetry.masking import mask_urls
+
+if TYPE_CHECKING:
+    from roadworthy.telemetry.registry import MetricRegistry
 
 _log = get_logger(__name__)
 
+PATIENCE = timedelta(milliseconds=25)
+"""How long a probe waits for a look where nothing that counts is known: half of what it may be delayed in all."""
+
+_ENDED_WITHIN = 1.0
+
 
 class Health:
-    """The health of a process: its own state, and its checks, whose results are kept for a short while."""
+    """The health of a process.
+
+    Within `running`, checks are looked at in the background and answers are what was seen last. Otherwise nobody owns
+    what would run in the background, and whoever asks waits for the looks that are due.
+    """
 
     def __init__(
         self,
@@ -27,23 +43,56 @@ class Health:
         *,
         service: str = "",
         version: str = "",
-        fresh_for: timedelta = seconds(2),
+        lag: LoopLag | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """`state` tells the process's own state; `clock` (seconds, rising) measures, `now` (UTC) stamps the report."""
+        """`state` tells the process's own state.
+
+        `clock` (seconds, rising) measures, `now` (UTC) stamps the report, `sleep` waits for so many seconds, and `draw`
+        (from 0 to 1) jitters.
+        """
+        self.watches = tuple(Watch(check, clock, now) for check in checks)
+        self.lag = LoopLag() if lag is None else lag
+        self._for_readiness = tuple(watch for watch in self.watches if watch.check.readiness)
         self._state = state
-        self._checks = tuple(checks)
-        self._readiness_checks = tuple(check for check in checks if check.readiness)
         self._service = service
         self._version = version
-        self._fresh_for = fresh_for.total_seconds()
         self._clock = clock
-        self._now = now
-        self._kept: dict[str, tuple[float, Result]] = {}
-        self._runs: dict[str, asyncio.Task[Sequence[Reading]]] = {}
-        self._failing: set[str] = set()
-        self._turn = asyncio.Lock()
+        self._sleep = sleep
+        self._draw = draw
+        self._running = False
+
+    @asynccontextmanager
+    async def running(self, registry: MetricRegistry | None = None) -> AsyncIterator[None]:
+        """Look at the checks, and measure the loop, within an `async with`; tell `registry` of both.
+
+        Where they are looked at already, that goes on, and nothing is added.
+        """
+        if self._running:
+            yield
+            return
+        if registry is not None:
+            metrics.track(registry, self)
+        context = copy_context()
+        for watch in self.watches:
+            watch.begin(context)
+        self._running = True
+        keeping = asyncio.create_task(self._keep(), name="health")
+        try:
+            yield
+        finally:
+            self._running = False
+            keeping.cancel()
+            ending = [keeping, *(task for watch in self.watches for task in watch.cancel())]
+            # What a hung server keeps from ending is left to the end of the process.
+            await asyncio.wait(ending, timeout=_ENDED_WITHIN)
+
+    def live(self) -> Status:
+        """Return `fail` where the event loop has lagged for so long that another process should take its place."""
+        return "pass" if self.lag.lagging_for(self._clock()) is None else "fail"
 
     def started(self) -> Status:
         """Return `pass` once the startup is over."""
@@ -52,86 +101,75 @@ class Health:
     async def ready(self) -> Status:
         """Return whether requests should be sent here."""
         state = self._state()
-        if not self._readiness_checks or not state.started or state.draining:
+        if not self._for_readiness or state.notes:
             return readiness(state, ())
-        return readiness(state, await self._results(self._readiness_checks))
+        return readiness(state, await self._results(self._for_readiness))
 
     async def status(self) -> Status:
         """Return the status of the whole, without its details."""
-        return overall(await self._results(self._checks))
+        return overall(await self._results(self.watches))
 
-    async def report(self) -> Mapping[str, Any]:
-        """Return the whole as a health+json object."""
-        results = await self._results(self._checks)
-        return document(overall(results), results, service=self._service, version=self._version)
+    async def report(self, group: str | None = None, *, patience: timedelta | None = PATIENCE) -> Mapping[str, Any]:
+        """Return the whole as a health+json object, or that of the checks in `group`.
 
-    async def _results(self, checks: Sequence[Check]) -> list[Result]:
-        """Return a result of each check, running together those that have no fresh one.
+        Where nothing that counts is known of a check, its look is waited for `patience` long, with None until it ends.
 
-        Whoever comes while checks run waits for their results instead of running them again.
+        Raises:
+            KeyError: no check is in the group.
         """
-        stale = self._stale(checks)
-        if stale:
-            async with self._turn:
-                stale = self._stale(checks)
-                async with asyncio.TaskGroup() as group:
-                    running = [group.create_task(self._run(check)) for check in stale]
-                for task in running:
-                    result = task.result()
-                    self._kept[result.name] = (self._clock(), result)
-        return [self._kept[check.name][1] for check in checks]
+        watches = self.watches if group is None else self._group(group)
+        results = await self._results(watches, patience)
+        notes = self._state().notes
+        return document(overall(results), results, service=self._service, version=self._version, notes=notes)
 
-    def _stale(self, checks: Sequence[Check]) -> list[Check]:
-        oldest = self._clock() - self._fresh_for
-        return [check for check in checks if check.name not in self._kept or self._kept[check.name][0] < oldest]
+    def groups(self) -> tuple[str, ...]:
+        """Return the names under which there are reports of some checks alone."""
+        return tuple(sorted({name for watch in self.watches for name in (watch.check.name, *watch.check.groups)}))
 
-    async def _run(self, check: Check) -> Result:
-        began = self._clock()
-        failure: str | None = None
-        try:
-            readings = tuple(await self._answer(check))
-        except Exception as error:
-            late = isinstance(error, TimeoutError) and not str(error)
-            failure = (
-                f"no answer within {check.timeout.total_seconds():g} s"
-                if late
-                else mask_urls(f"{type(error).__name__}: {error}")
-            )
-            readings = (Reading(check.name, "fail", output=failure),)
-        self._note(check, failure)
-        return Result(check.name, readings, self._now(), self._clock() - began, check.critical, check.readiness)
+    def ask(self) -> None:
+        """Have all checks be looked at in the background, as a question for them would."""
+        for watch in self.watches:
+            watch.ask()
 
-    async def _answer(self, check: Check) -> Sequence[Reading]:
-        """Return what the check observed; raise what it raised, or TimeoutError.
+    def _group(self, name: str) -> Sequence[Watch]:
+        found = [watch for watch in self.watches if watch.check.in_group(name)]
+        if not found:
+            raise KeyError(name)
+        return found
 
-        What a hung server keeps from ending, though it was cancelled, holds up no report: it is left behind, and until
-        it has ended the check is not begun again.
-        """
-        run = self._runs.get(check.name)
-        if run is None or run.done():
-            run = self._runs[check.name] = asyncio.create_task(_observe(check), name=f"check {check.name}")
-            run.add_done_callback(_retrieve)
-        done, _ = await asyncio.wait([run], timeout=check.timeout.total_seconds())
-        if not done or run.cancelled():
-            raise TimeoutError
-        return run.result()
+    async def _results(self, watches: Sequence[Watch], patience: timedelta | None = PATIENCE) -> list[Result]:
+        """Return a result of each check, waiting for looks only where nothing else is known."""
+        kept = self._running
+        looks = []
+        for watch in watches:
+            watch.ask()
+            if watch.stale if kept and watch.check.every > LIVE else watch.due:
+                looks.append(watch.look())
+        if looks:
+            seconds = patience.total_seconds() if kept and patience is not None else None
+            await asyncio.wait(looks, timeout=seconds)
+        return [watch.result() for watch in watches]
 
-    def _note(self, check: Check, failure: str | None) -> None:
-        """Log that a check has begun to fail, or to pass again; in between, whoever asks is told."""
-        if failure is None and check.name in self._failing:
-            self._failing.discard(check.name)
-            _log.info("health check passes again", check=check.name)
-        elif failure is not None and check.name not in self._failing:
-            self._failing.add(check.name)
-            _log.warning("health check fails", check=check.name, reason=failure)
+    async def _keep(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._heed(), name="event loop")
+            for watch in self.watches:
+                if watch.check.every > LIVE:
+                    group.create_task(watch.keep(self._sleep, self._draw), name=f"check {watch.check.name}")
 
+    async def _heed(self) -> None:
+        """Measure how late the event loop wakes what is due."""
+        lagged = False
+        while True:
+            due = self._clock() + INTERVAL
+            await self._sleep(INTERVAL)
+            self.lag.note(due, self._clock())
+            if lagged != (lagged := self.live() == "fail"):
+                if lagged:
+                    _log.critical("the event loop lags, and liveness fails", worst=round(self.worst_lag(), 3))
+                else:
+                    _log.info("the event loop keeps up again")
 
-async def _observe(check: Check) -> Sequence[Reading]:
-    async with asyncio.timeout(check.timeout.total_seconds()):
-        return await check.run()
-
-
-def _retrieve(run: asyncio.Task[Sequence[Reading]]) -> None:
-    # Nobody waits any more for one that was left behind, and asyncio would print its exception.
-    if not run.cancelled():
-        run.exception()
+    def worst_lag(self) -> float:
+        """Return how late, in seconds, the event loop woke what was due, at worst in the last half minute."""
+        return self.lag.worst(self._clock())

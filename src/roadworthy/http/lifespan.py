@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING
 
 from roadworthy.http.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -20,10 +21,13 @@ class Lifespan:
     `starting` says that the application has not yet finished its startup.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        """Run `service` around `app`."""
+    def __init__(
+        self, app: ASGIApp, service: Service, beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    ) -> None:
+        """Run `service` around `app`, and what `beside` opens within it."""
         self._app = app
         self._service = service
+        self._beside = beside
         self.starting = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,6 +43,7 @@ class Lifespan:
                     _log.exception("service did not start", service=self._service.name)
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
+            await running.enter_async_context(self._beside())
             await self._inside(scope, conversation)
         if conversation.farewell is not None:
             await send(conversation.farewell)

@@ -19,6 +19,9 @@ Report = Mapping[str, Any]
 
 PATHS = frozenset(("/livez", "/readyz", "/startupz", "/health"))
 
+GROUPS = "/health/"
+"""Before the name of a group of checks, on the operations port."""
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -28,7 +31,7 @@ class Probes:
     def __init__(self, health: Health, *, details: bool = False) -> None:
         """Answer for `health`."""
         self._reports: dict[str, Callable[[], Awaitable[Report]]] = {
-            "/livez": _live,
+            "/livez": self._live,
             "/startupz": self._started,
             "/readyz": self._ready,
             "/health": health.report if details else self._status,
@@ -37,11 +40,31 @@ class Probes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to one of the paths."""
+        await self._answer(self._reports[scope["path"]], scope, receive, send)
+
+    async def group(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to `/health/` and the name of a group, or of a check, with a report of its checks alone."""
+        name = scope["path"].removeprefix(GROUPS)
+        known = self._health.groups()
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "there is none"
+            await ProblemResponse(Problem(404, detail=f"No check is in a group {name!r}; {there}."))(
+                scope, receive, send
+            )
+            return
+        await self._answer(lambda: self._health.report(name), scope, receive, send)
+
+    async def _answer(
+        self, report: Callable[[], Awaitable[Report]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             await ProblemResponse(Problem(405, headers={"allow": "GET, HEAD"}))(scope, receive, send)
             return
-        report = await self._reports[scope["path"]]()
-        await respond(scope, send, http_status(report["status"]), _encode(report), CONTENT_TYPE)
+        found = await report()
+        await respond(scope, send, http_status(found["status"]), _encode(found), CONTENT_TYPE)
+
+    async def _live(self) -> Report:
+        return _only(self._health.live())
 
     async def _started(self) -> Report:
         return _only(self._health.started())
@@ -51,10 +74,6 @@ class Probes:
 
     async def _status(self) -> Report:
         return _only(await self._health.status())
-
-
-async def _live() -> Report:
-    return _only("pass")
 
 
 def _only(status: Status) -> Report:

@@ -26,7 +26,7 @@ from roadworthy.runtime.settings import Settings
 from roadworthy.runtime.signals import Stop, stopping
 from roadworthy.runtime.target import Target, application
 from roadworthy.runtime.web import serving
-from roadworthy.service import ServiceSpec
+from roadworthy.service import ASGIApp, ServiceSpec
 from roadworthy.telemetry.logging import get_logger
 
 Say = Callable[[str], None]
@@ -55,7 +55,7 @@ async def serve(target: Target, settings: Settings, say: Say) -> bool:
         async def play(binding: Binding, stop: Stop, changed: roles.Changed) -> None:
             await roles.serve(app, listener, stop=stop, grace=settings.drain, drain_delay=delay, changed=changed)
 
-        return await _alone(target, settings, "web", address(listener), play, say)
+        return await _alone(target, settings, "web", address(listener), play, say, app)
 
 
 async def work(
@@ -97,7 +97,9 @@ async def schedule(target: Target, settings: Settings, say: Say) -> bool:
     return await _alone(target, settings, "scheduler", "scheduling", play, say)
 
 
-async def _alone(target: Target, settings: Settings, name: str, what: str, play: Play, say: Say) -> bool:
+async def _alone(
+    target: Target, settings: Settings, name: str, what: str, play: Play, say: Say, app: ASGIApp | None = None
+) -> bool:
     service = target.service
     spec = service.spec
     for warning in settings.warnings:
@@ -125,6 +127,7 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
                     keys=keys_of(settings.encryption_keys),
                     environment=os.environ,
                     redis_url=settings.redis_url,
+                    data_directory=settings.data_directory,
                 ) as binding,
                 service.bind(binding),
             ):
@@ -135,6 +138,7 @@ async def _alone(target: Target, settings: Settings, name: str, what: str, play:
                     lambda: HealthState(state != "starting", stop.requested.is_set()),
                     name,
                     lambda: state,
+                    app=app,
                 )
                 async with serving(health, private, grace=_OPERATIONS_GRACE):
                     say(f"operations  {address(private)}/health")

@@ -11,10 +11,11 @@ from roadworthy.binding import Binding
 from roadworthy.cache.rates import rates_of
 from roadworthy.health.policy import HealthState, Reading, Status
 from roadworthy.health.report import Health
-from roadworthy.health.spec import Check
+from roadworthy.health.spec import LIVE, Check, Observe
 from roadworthy.http.asgi import ASGIApp
+from roadworthy.http.checks import service_checks
 from roadworthy.http.operations import operations_app
-from roadworthy.http.stack import service_checks
+from roadworthy.http.stack import Stack
 from roadworthy.runtime.control import ProcessState
 from roadworthy.runtime.supervisor import ProcessStatus, Supervisor
 from roadworthy.service import ServiceSpec
@@ -26,9 +27,18 @@ _STALLED = "takes no jobs: its claims hang or fail, or jobs that do not end have
 
 
 def single(
-    spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], name: str, does: Callable[[], ProcessState]
+    spec: ServiceSpec,
+    binding: Binding,
+    state: Callable[[], HealthState],
+    name: str,
+    does: Callable[[], ProcessState],
+    *,
+    app: ASGIApp | None = None,
 ) -> ASGIApp:
-    """Return the operations application of a process that runs one role by itself; `does` tells what it does."""
+    """Return the operations application of a process that runs one role by itself; `does` tells what it does.
+
+    `app` is what the process serves; its probes then answer for the same health, so that nothing is looked at twice.
+    """
 
     async def process() -> Sequence[Reading]:
         stalled = does() == "stalled"
@@ -38,8 +48,12 @@ def single(
     async def metrics() -> str:
         return exposition.render(binding.metrics.snapshot())
 
-    checks = (*service_checks(spec, lambda: binding), Check("processes", process))
-    return operations_app(_health(spec, state, *checks), metrics)
+    if isinstance(app, Stack):
+        state = app.state_with(state)
+    health = _health(spec, state, *service_checks(spec, lambda: binding), _processes(process))
+    if isinstance(app, Stack):
+        app.health = health
+    return operations_app(health, metrics, binding.metrics)
 
 
 def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], supervisor: Supervisor) -> ASGIApp:
@@ -57,7 +71,7 @@ def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState],
 
     own = service_checks(spec, lambda: binding)
     checks = [of_all(check, snapshot) if check.name == "caches" else check for check in own]
-    return operations_app(_health(spec, state, *checks, Check("processes", processes)), metrics)
+    return operations_app(_health(spec, state, *checks, _processes(processes)), metrics, binding.metrics)
 
 
 def of_all(check: Check, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
@@ -72,6 +86,11 @@ def of_all(check: Check, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
         ]
 
     return replace(check, run=run)
+
+
+def _processes(run: Observe) -> Check:
+    """Return the check of processes, which is of what this one has in memory."""
+    return Check("processes", run, every=LIVE, failures=1, successes=1)
 
 
 def _health(spec: ServiceSpec, state: Callable[[], HealthState], *checks: Check) -> Health:

@@ -100,7 +100,13 @@ class _Machine:
             own = replace(self._spec.database or DatabaseSpec("main"), pool=_SUPERVISOR_POOL)
             service, spec = self._target.service, replace(self._spec, database=own)
             async with (
-                opened(spec, dsn, name="supervisor", redis_url=self._settings.redis_url) as binding,
+                opened(
+                    spec,
+                    dsn,
+                    name="supervisor",
+                    redis_url=self._settings.redis_url,
+                    data_directory=self._settings.data_directory,
+                ) as binding,
                 service.bind(binding, resources=False),
             ):
                 return await self._supervise(dsn, binding)
