@@ -61,6 +61,7 @@ from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.handles.purge import Cdns
 from roadworthy.handles.resource import Resource
 from roadworthy.handles.secret import Secret
+from roadworthy.handles.url_check import url_check
 from roadworthy.handles.workflows import Workflow
 from roadworthy.health.policy import Reading
 from roadworthy.jobs.control import GiveUp, Snooze
@@ -177,5 +178,6 @@ __all__ = [
     "seconds",
     "secret",
     "shared",
+    "url_check",
     "varnish",
 ]
