@@ -28,7 +28,7 @@ def url_check(
     """Make the function of a check that asks `url`, to be given to `service.check("name")`.
 
     It fails where there is no answer, or one whose status is not among `expect`, and warns of one that took longer than
-    `slow`. Redirects are not followed, and servers' certificates are verified. `client` asks, `clock` (seconds) measures.
+    `slow`. Redirects are not followed, and servers' certificates are verified. `client` asks, `clock` measures.
 
     Raises:
         DeclarationError: `url` is no http or https URL, or has a password in it, which reports would show.
@@ -38,7 +38,7 @@ def url_check(
         raise DeclarationError(f"url_check({url!r}) needs a whole URL; write it as https://host/path")
     if parts.username is not None or parts.password is not None:
         raise DeclarationError(
-            f"url_check() of {parts.hostname} has a user or password in its URL, which reports show; give them in headers="
+            f"url_check() of {parts.hostname} has a user or password in its URL, which reports show; use headers="
         )
     asking = client or HttpClient()
     sent = {"Accept": "*/*", "User-Agent": "roadworthy", **(headers or {})}

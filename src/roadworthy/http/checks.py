@@ -41,7 +41,7 @@ def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[C
 
 def uses_redis(spec: ServiceSpec) -> bool:
     """Whether something that the service declares is kept in Redis, where there is one."""
-    return any("shared" in cache.tiers for cache in spec.caches)
+    return bool(spec.limits) or any("shared" in cache.tiers for cache in spec.caches)
 
 
 def _redis(service: str, binding: Callable[[], Binding]) -> Check:
