@@ -20,7 +20,7 @@ from collections import Counter, deque
 from datetime import UTC, datetime, timedelta
 
 from vitals.sample import payload
-from vitals.webhooks import signature
+from vitals.webhooks.signature import FORMAT, HEADER
 
 PEOPLE = 2000
 _KINDS = (("GARMIN", "daily"), ("GARMIN", "sleep"), ("GARMIN", "activity"), ("WITHINGS", "body"))
@@ -36,10 +36,10 @@ def requests(count: int, secret: bytes, draw: random.Random) -> list[bytes]:
         reference = f"load-{draw.randrange(PEOPLE)}"
         created = min(now, morning + timedelta(hours=30))
         body = json.dumps(payload(reference, source, kind, morning, created, draw)).encode()
-        proof = signature.sign(body, [secret], now=time.time())
+        proof = FORMAT.sign(body, [secret], now=time.time())[HEADER]
         head = (
             "POST /webhooks/aggregator HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-            f"{signature.HEADER}: {proof}\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"{HEADER}: {proof}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         made.append(head.encode() + body)
     return made

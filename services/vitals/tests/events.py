@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from vitals.webhooks import signature
+from vitals.webhooks.signature import FORMAT
 
-SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
+SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0c2a17be50d8f4963e1b7da08356c92f4"
 MORNING = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -67,7 +67,7 @@ async def post(
     moment = time.time() if now is None else now
     sent = {
         "content-type": "application/json",
-        signature.HEADER: signature.sign(body, [secret.encode()], now=moment),
+        **FORMAT.sign(body, [secret.encode()], now=moment),
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     return await client.post(

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vitals.webhooks import providers, signature
+from vitals.webhooks.providers import PROVIDERS, Provider
 
 _DEVICES = {
     "WITHINGS": ("Body+", ("body",)),
@@ -33,13 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--days", type=int, default=14, help="how many days of data each (default: 14)")
     parser.add_argument("--seed", type=int, default=1, help="other numbers, other data")
     options = parser.parse_args(arguments)
-    secrets = providers.load(os.environ)["aggregator"].secrets
-    if not secrets:
-        print("Set VITALS_SECRET_AGGREGATOR to the secret that the service runs with.", file=sys.stderr)  # noqa: T201
-        return 2
+    provider = PROVIDERS["aggregator"]
+    with provider.secret.opened(os.environ):
+        if not provider.secret.is_set:
+            print("Set VITALS_SECRET_AGGREGATOR to the secret that the service runs with.", file=sys.stderr)  # noqa: T201
+            return 2
+        return _send_all(options, provider)
+
+
+def _send_all(options: argparse.Namespace, provider: Provider) -> int:
+    """Send the samples; return 0 when all were accepted, 1 when one was not."""
     sent = 0
     for payload in payloads(options.users, options.days, random.Random(options.seed), datetime.now(UTC)):
-        problem = send(options.url, json.dumps(payload).encode(), secrets[:1])
+        problem = send(options.url, json.dumps(payload).encode(), provider)
         if problem is not None:
             print(problem, file=sys.stderr)  # noqa: T201
             return 1
@@ -48,11 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def send(url: str, body: bytes, secrets: tuple[bytes, ...]) -> str | None:
+def send(url: str, body: bytes, provider: Provider) -> str | None:
     """Send one payload, signed now; return what went wrong, None if nothing did."""
     headers = {
         "content-type": "application/json",
-        signature.HEADER: signature.sign(body, secrets, now=time.time()),
+        **provider.format.sign(body, provider.keys[:1], now=time.time()),
     }
     request = urllib.request.Request(url, body, headers)  # noqa: S310 (the address is the caller's own)
     try:

@@ -16,6 +16,15 @@ confidence = service.queue(
 )
 upkeep = service.queue("upkeep", attempts=3, lease=minutes(1), workers=(1, 1), target_latency=minutes(5))
 
+aggregator_secret = service.secret(
+    "VITALS_SECRET_AGGREGATOR",
+    required=False,
+    several=True,
+    overlap=minutes(10),
+    purpose="which the aggregator signs with",
+)
+operator_key = service.secret("VITALS_OPERATOR_KEY", required=False, purpose="which the operator signs in with")
+
 # What it remembers until the view is refreshed, at most ten seconds later than it could be: see remembered.py.
 latest_metrics = service.cache("latest_metrics", ttl=minutes(1))
 

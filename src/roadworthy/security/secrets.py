@@ -32,8 +32,8 @@ _LOOK_SECONDS = 1.0
 _BITS_PER_BYTE = 2.0
 _FAMOUS = re.compile(
     r"change[-_ ]?me|replace[-_ ]?me|pass[-_ ]?word|passw0rd|letmein|qwerty|insecure|example|placeholder|default"
-    r"|your[-_ ]|(?:top|super|the)[-_ ]?secret|secret[-_ ]?key|not[-_ ]?so[-_ ]?secret|correcthorse|^(?:admin|todo|test)"
-    r"|1234567|abcdefg|deadbeef|x{8}",
+    r"|your[-_ ]|(?:top|super|the)[-_ ]?secret|secret[-_ ]?key|not[-_ ]?so[-_ ]?secret|correcthorse"
+    r"|^(?:admin|todo|test)|1234567|abcdefg|deadbeef|x{8}",
     re.IGNORECASE,
 )
 _FIX = "use random characters, as from `openssl rand -hex 32`"
@@ -90,7 +90,7 @@ def weakness(text: str, min_bytes: int) -> str | None:
     if (text + text).find(text, 1) < len(text):
         return "it repeats itself"
     steps = Counter(ord(after) - ord(before) for before, after in pairwise(text))
-    if sum(steps[step] for step in (-1, 0, 1)) > len(text) // 2:
+    if sum(steps[step] for step in (-1, 0, 1)) > 2 * len(text) / 3:
         return "its characters follow each other in order"
     share = [count / len(text) for count in Counter(text).values()]
     if -sum(each * math.log2(each) for each in share) * len(text) < _BITS_PER_BYTE * min_bytes:

@@ -18,7 +18,7 @@ from installation import Installation, installed
 
 from vitals import sample
 from vitals.payloads.normalise import normalise
-from vitals.webhooks import signature
+from vitals.webhooks.signature import FORMAT, HEADER
 
 Key = tuple[str, str, str, datetime]
 
@@ -56,10 +56,10 @@ async def until_read(connection: Any, events: int) -> None:
 
 def answer(url: httpx.URL, headers: str, *parts: bytes) -> bytes:
     """The beginning of the answer to a request whose body comes in parts, and then no more."""
-    signed = signature.sign(b"".join(parts), [SECRET.encode()], now=time.time())
+    signed = FORMAT.sign(b"".join(parts), [SECRET.encode()], now=time.time())[HEADER]
     head = f"POST /webhooks/aggregator HTTP/1.1\r\nhost: vitals.test\r\ncontent-type: application/json\r\n{headers}"
     with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
-        connection.sendall(f"{head}{signature.HEADER}: {signed}\r\n\r\n".encode())
+        connection.sendall(f"{head}{HEADER}: {signed}\r\n\r\n".encode())
         # It may answer, and hang up, before all is sent.
         with contextlib.suppress(OSError):
             for part in parts:

@@ -1,8 +1,8 @@
-"""Who operates: one key from the environment, and a cookie that proves that its sender once knew the key.
+"""Who operates: one key, and a cookie that proves that its sender once knew the key.
 
     <expiry as Unix time>.<HMAC-SHA256 of it>
 
-Nothing is kept: a new key in the environment ends every session, and so does its expiry.
+Nothing is kept: a new key ends every session, and so does its expiry.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from roadworthy import SettingError, hours
+from roadworthy import hours
 
-VARIABLE = "VITALS_OPERATOR_KEY"
 COOKIE = "vitals_operator"
 LASTING = hours(12)
 
-_SHORTEST_KEY = 32
-_FEWEST_SYMBOLS = 10
 _LONGEST_COOKIE = 200
 
 
@@ -56,22 +53,6 @@ class Operator:
     def accepts(self, cookie: str, token: str) -> bool:
         """Return whether `token` belongs to the session."""
         return hmac.compare_digest(self.token_of(cookie).encode(), token.encode("utf-8", "surrogateescape"))
-
-
-def load(environ: Mapping[str, str]) -> Operator | None:
-    """Return who `VITALS_OPERATOR_KEY` says the operator is, None where it is not set.
-
-    Raises:
-        SettingError: the key could be guessed; the message does not repeat it.
-    """
-    key = environ.get(VARIABLE, "")
-    if not key:
-        return None
-    if len(key) < _SHORTEST_KEY or len(set(key)) < _FEWEST_SYMBOLS:
-        raise SettingError(
-            f"{VARIABLE} is too weak; use at least {_SHORTEST_KEY} random characters, as from `openssl rand -hex 32`"
-        )
-    return Operator(key)
 
 
 def _seal(key: bytes, text: str) -> str:

@@ -7,9 +7,7 @@ carry the session's token and come from this very site, so that no other page ca
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -24,14 +22,15 @@ from starlette.types import Scope
 from roadworthy.http.problems import Problem
 from vitals import remembered
 from vitals.operating import failures
-from vitals.operating.session import COOKIE, LASTING, VARIABLE, Operator, load
+from vitals.operating.session import COOKIE, LASTING, Operator
 from vitals.reading import latest
 from vitals.runs import jobs as run_jobs
 from vitals.runs import runs
-from vitals.service import database, service
+from vitals.service import database, operator_key, service
 from vitals.web.rendering import render, static_url
 
 LONGEST_FORM = 16 * 1024
+VARIABLE = operator_key.spec.name
 WHO = "operator's page"
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="vitals operator"'}
@@ -40,12 +39,9 @@ _FRAGMENT = "x-fragment"
 router = APIRouter(prefix="/operator", include_in_schema=False)
 
 
-@asynccontextmanager
-async def _open() -> AsyncIterator[Operator | None]:
-    yield load(os.environ)
-
-
-operator = service.resource(_open)
+def _operator() -> Operator | None:
+    """Return who the operator is now, None where no key is set."""
+    return Operator(operator_key.value) if operator_key.is_set else None
 
 
 class VersionedFiles(StaticFiles):
@@ -63,13 +59,15 @@ class VersionedFiles(StaticFiles):
 def _cookie(request: Request) -> str | None:
     """Return the request's session cookie where it is genuine."""
     cookie = request.cookies.get(COOKIE, "")
-    return cookie if operator.value is not None and operator.value.recognises(cookie) else None
+    operator = _operator()
+    return cookie if operator is not None and operator.recognises(cookie) else None
 
 
 def _is_program(request: Request) -> bool:
     """Return whether the request carries the operator's key itself; no other site can make a browser send that."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return operator.value is not None and scheme.lower() == "bearer" and operator.value.knows(key.strip())
+    operator = _operator()
+    return operator is not None and scheme.lower() == "bearer" and operator.knows(key.strip())
 
 
 def _require(request: Request) -> None:
@@ -84,7 +82,7 @@ def _require_intent(request: Request, token: str) -> None:
     if _is_program(request):
         return
     cookie = _cookie(request)
-    operating = operator.value
+    operating = _operator()
     if cookie is None or operating is None or _is_foreign(request) or not operating.accepts(cookie, token):
         raise Problem(403, detail="This was not sent from the operator's page. Open it again and repeat.")
 
@@ -129,15 +127,15 @@ async def _everything() -> dict[str, Any]:
 @router.get("")
 async def page(request: Request) -> Response:
     """Show how all goes: the whole page, or for our script what of it changes."""
-    cookie = _cookie(request)
-    if cookie is None or operator.value is None:
+    cookie, operator = _cookie(request), _operator()
+    if cookie is None or operator is None:
         if request.headers.get(_FRAGMENT):
             return render("session_over.html", {}, status=401)
-        return render("sign_in.html", {"configured": operator.value is not None, "variable": VARIABLE, "wrong": False})
+        return render("sign_in.html", {"configured": operator is not None, "variable": VARIABLE, "wrong": False})
     fragment = request.headers.get(_FRAGMENT) == "overview"
     found = await _everything()
     context = found | {
-        "token": operator.value.token_of(cookie),
+        "token": operator.token_of(cookie),
         "said": _said(request.query_params),
         "figures": _figures(found["health"]["checks"]),
         "queues": _queues(found["health"]["checks"]),
@@ -213,13 +211,14 @@ def _back(said: str, **parameters: object) -> Response:
 async def sign_in(request: Request) -> Response:
     """Begin a session for who knows the operator's key."""
     fields = await _form(request)
-    if operator.value is None or _is_foreign(request) or not operator.value.knows(fields.get("key", "").strip()):
-        context = {"configured": operator.value is not None, "variable": VARIABLE, "wrong": True}
+    operator = _operator()
+    if operator is None or _is_foreign(request) or not operator.knows(fields.get("key", "").strip()):
+        context = {"configured": operator is not None, "variable": VARIABLE, "wrong": True}
         return render("sign_in.html", context, status=403)
     response = RedirectResponse("/operator", status_code=303)
     response.set_cookie(
         COOKIE,
-        operator.value.begin(),
+        operator.begin(),
         max_age=int(LASTING.total_seconds()),
         path="/operator",
         secure=request.url.scheme == "https",

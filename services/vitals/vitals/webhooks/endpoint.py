@@ -13,19 +13,17 @@ from typing import Literal
 
 from starlette.types import Receive, Scope, Send
 
-from roadworthy import DatabaseUnavailable
+from roadworthy import DatabaseUnavailable, SignatureRefused
 from roadworthy.http.problems import Problem, ProblemResponse
-from vitals.webhooks import envelope, signature
+from vitals.webhooks import envelope
 from vitals.webhooks.collector import Overloaded
 from vitals.webhooks.envelope import PayloadRefused
 from vitals.webhooks.events import NewEvent
-from vitals.webhooks.providers import PREFIX, Provider
-from vitals.webhooks.signature import SignatureRefused
+from vitals.webhooks.providers import Provider
 
 LARGEST_BODY = 1024 * 1024
 _READING_SECONDS = 10.0
 _ACCEPTED = b'{"status":"accepted"}'
-_SIGNATURE = signature.HEADER.encode()
 
 Outcome = Literal["accepted", "unauthenticated", "unreadable", "too_large", "unavailable", "unknown"]
 _OUTCOME_OF: Mapping[int, Outcome] = {401: "unauthenticated", 413: "too_large", 404: "unknown", 405: "unknown"}
@@ -36,7 +34,7 @@ class Webhooks:
 
     def __init__(
         self,
-        providers: Callable[[], Mapping[str, Provider]],
+        providers: Mapping[str, Provider],
         keep: Callable[[NewEvent], Awaitable[None]],
         count: Callable[[Outcome], None],
         *,
@@ -68,18 +66,18 @@ class Webhooks:
         """Keep the event of one request, or raise Problem."""
         if scope["method"] != "POST":
             raise Problem(405, detail="Webhooks are sent with POST.", headers={"allow": "POST"})
-        provider = self._providers().get(scope["path_params"]["provider"])
+        provider = self._providers.get(scope["path_params"]["provider"])
         if provider is None:
             raise Problem(404, detail="No such provider sends webhooks here.")
-        if not provider.secrets:
-            variable = PREFIX + provider.name.upper()
-            raise Problem(503, detail=f"The provider's secret is not set here; set {variable} and restart.")
+        keys = provider.keys
+        if not keys:
+            raise Problem(503, detail=f"The provider's secret is not set here; set {provider.secret.spec.name}.")
         headers: dict[bytes, bytes] = dict(scope["headers"])
         _check_headers(headers)
         body = await _read(receive)
         now = self._clock()
         try:
-            signature.verify(headers.get(_SIGNATURE, b"").decode("latin-1"), body, provider.secrets, now=now)
+            provider.format.verify(headers, body, keys, now=now)
             head = envelope.read(body, now=datetime.fromtimestamp(now, UTC))
         except SignatureRefused as error:
             raise Problem(401, detail=f"Not accepted: {error}.") from None

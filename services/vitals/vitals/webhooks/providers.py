@@ -1,40 +1,29 @@
-"""Who may send webhooks: each provider and the secrets that it signs with."""
+"""Who may send webhooks: each provider, how it signs, and the secrets that it signs with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from roadworthy import SettingError
-from vitals.webhooks.signature import check_secret
-
-PREFIX = "VITALS_SECRET_"
-PROVIDERS = ("aggregator",)
-"""Whose payloads can be read; each has a path of its own under /webhooks/."""
+from roadworthy import Secret
+from roadworthy.security.webhook import WebhookFormat
+from vitals.service import aggregator_secret
+from vitals.webhooks.signature import FORMAT
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A sender of webhooks, and its secrets, the current one first."""
+    """A sender of webhooks. One whose secret is not set is refused until it is."""
 
     name: str
-    secrets: tuple[bytes, ...]
+    format: WebhookFormat
+    secret: Secret
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """What it signs with, the current key first."""
+        return tuple([self.format.key_of(value) for value in self.secret.values])
 
 
-def load(environ: Mapping[str, str]) -> dict[str, Provider]:
-    """Return the providers by name; one without a secret has none and is refused until it gets one.
-
-    `VITALS_SECRET_AGGREGATOR` holds the secret, or several by commas while one replaces another.
-
-    Raises:
-        SettingError: a secret is weak; the message does not repeat it.
-    """
-    found = {}
-    for name in PROVIDERS:
-        variable = PREFIX + name.upper()
-        try:
-            secrets = tuple(check_secret(part.strip()) for part in environ.get(variable, "").split(",") if part.strip())
-        except ValueError as error:
-            raise SettingError(f"{variable} {error}") from None
-        found[name] = Provider(name, secrets)
-    return found
+PROVIDERS: Mapping[str, Provider] = {"aggregator": Provider("aggregator", FORMAT, aggregator_secret)}
+"""Whose payloads can be read; each has a path of its own under /webhooks/."""

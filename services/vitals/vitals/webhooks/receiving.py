@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ import structlog
 from roadworthy import DatabaseUnavailable, RoadworthyError
 from vitals.ingestion.jobs import keep
 from vitals.service import service, webhooks
-from vitals.webhooks import providers
 from vitals.webhooks.collector import Collector
 from vitals.webhooks.endpoint import Outcome, Webhooks
 from vitals.webhooks.events import NewEvent
-from vitals.webhooks.providers import Provider
+from vitals.webhooks.providers import PROVIDERS
 
 _log = structlog.get_logger(__name__)
 _NOT_THE_BATCH = (
@@ -34,20 +32,18 @@ _NOT_THE_BATCH = (
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
-    """What receiving webhooks needs: who may send them, and what commits them together."""
+    """What receiving webhooks needs: what commits them together."""
 
-    providers: dict[str, Provider]
     collector: Collector[NewEvent]
 
 
 @asynccontextmanager
 async def _open() -> AsyncIterator[Receiving]:
-    known = providers.load(os.environ)
-    for provider in known.values():
-        if not provider.secrets:
+    for provider in PROVIDERS.values():
+        if not provider.secret.is_set:
             _log.warning("webhooks are refused until the provider's secret is set", provider=provider.name)
     async with Collector(_keep, transient=_is_transient).open() as collector:
-        yield Receiving(known, collector)
+        yield Receiving(collector)
 
 
 async def _keep(events: Sequence[NewEvent]) -> None:
@@ -66,10 +62,6 @@ def _is_transient(error: Exception) -> bool:
 receiving = service.resource(_open)
 
 
-def _providers() -> dict[str, Provider]:
-    return receiving.value.providers
-
-
 async def _add(event: NewEvent) -> None:
     await receiving.value.collector.add(event)
 
@@ -78,4 +70,4 @@ def _count(outcome: Outcome) -> None:
     webhooks.inc(outcome=outcome)
 
 
-endpoint = Webhooks(_providers, _add, _count)
+endpoint = Webhooks(PROVIDERS, _add, _count)
