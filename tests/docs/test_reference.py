@@ -7,6 +7,8 @@ import inspect
 import re
 from collections.abc import Iterator
 
+import pytest
+
 import roadworthy
 from roadworthy import Service, errors
 from roadworthy.check.catalogue import metrics
@@ -112,12 +114,13 @@ def test_every_command_with_its_options() -> None:
         assert documented == set(_options(command)), name
 
 
-def test_every_action_on_jobs() -> None:
-    actions = _commands(_commands(parser())["jobs"])
+@pytest.mark.parametrize("command", ["jobs", "keys"])
+def test_every_action_of_a_command(command: str) -> None:
+    actions = _commands(_commands(parser())[command])
     documented = [
-        cell for cell in first_cells(section(read("reference/commands.md"), "jobs")) if not cell.startswith("-")
+        cell for cell in first_cells(section(read("reference/commands.md"), command)) if not cell.startswith("-")
     ]
-    assert documented == [f"jobs {action}" for action in actions]
+    assert documented == [f"{command} {action}" for action in actions]
 
 
 def test_every_name_for_tests() -> None:

@@ -10,12 +10,27 @@ import os
 import sys
 from collections.abc import Sequence
 
-from roadworthy.cli import cache, check, config, emit, jobs, migrate, purge, run, schedule, serve, version, work
+from roadworthy.cli import (
+    audit,
+    cache,
+    check,
+    config,
+    emit,
+    jobs,
+    keys,
+    migrate,
+    purge,
+    run,
+    schedule,
+    serve,
+    version,
+    work,
+)
 from roadworthy.cli.exits import BAD_USAGE, DONE, INTERRUPTED
 from roadworthy.cli.output import prepare_streams
 from roadworthy.errors import RoadworthyError
 
-_COMMANDS = (run, serve, work, schedule, migrate, check, emit, config, jobs, cache, purge, version)
+_COMMANDS = (run, serve, work, schedule, migrate, check, emit, config, jobs, keys, audit, cache, purge, version)
 
 _EPILOG = """\
 TARGET names the service: package.module:attribute or path/to/file.py:attribute, the attribute being `service` unless

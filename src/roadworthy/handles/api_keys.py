@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from roadworthy.duration import days
-from roadworthy.errors import KeyRefused, NotRunning
+from roadworthy.errors import DeclarationError, KeyRefused, NotRunning
 from roadworthy.handles.host import Host
 from roadworthy.limits.quota import Quota
 from roadworthy.security import keys
@@ -27,6 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _LONGEST_OVERLAP = days(366)
+_LONGEST_TEXT = 200
 
 
 class ApiKeys:
@@ -63,16 +64,9 @@ class ApiKeys:
         "1000/minute"; `lifetime` for how long it works, by default as declared.
 
         Raises:
-            DeclarationError: a scope is not declared, or the limit cannot be read; nothing was kept.
+            DeclarationError: a scope is not declared, the limit cannot be read, or a text is too long.
         """
-        if not 0 < len(name) <= 200 or len(owner) > 200 or "\x00" in name + owner:
-            raise ValueError("the name of an API key is 1 to 200 characters, and its owner 200 at most, without NUL")
-        self.spec.check_scopes(tuple(scopes), f"API key {name!r}")
-        if limit is not None:
-            Quota.parse(limit)
-        lifetime = lifetime or self.spec.lifetime
-        spec, allowed_to = self.spec, tuple(dict.fromkeys(scopes))
-        grant = Grant(spec.name, spec.prefix, name, owner, allowed_to, limit, lifetime)
+        grant = grant_of(self.spec, name, owner=owner, scopes=scopes, limit=limit, lifetime=lifetime)
         return await keys.issue(self._pool, grant, Asker(actor, origin))
 
     async def rotate(
@@ -84,7 +78,7 @@ class ApiKeys:
             KeyNotFound: none in force has that id, or it was rotated before.
         """
         if not timedelta(0) <= overlap <= _LONGEST_OVERLAP:
-            raise ValueError(f"overlap={overlap} is no time from 0 to 366 days, for which both keys are to work")
+            raise DeclarationError(f"overlap={overlap} is no time from 0 to 366 days, for which both keys are to work")
         issued = await keys.rotate(self._pool, id, overlap=overlap, keys=self.spec.name, by=Asker(actor, origin))
         await self._forget(id)
         return issued
@@ -171,3 +165,24 @@ class ApiKeys:
                 known.forget(id)
 
             self._pool.after_commit(forget)
+
+
+def grant_of(
+    spec: ApiKeysSpec,
+    name: str,
+    *,
+    owner: str = "",
+    scopes: Sequence[str] = (),
+    limit: str | None = None,
+    lifetime: timedelta | None = None,
+) -> Grant:
+    """Return what a key is to be issued for, or raise DeclarationError; see `ApiKeys.issue`."""
+    if not 0 < len(name) <= _LONGEST_TEXT or len(owner) > _LONGEST_TEXT or "\x00" in name + owner:
+        raise DeclarationError(
+            f"the name of an API key is 1 to {_LONGEST_TEXT} characters, its owner {_LONGEST_TEXT} at most; shorten it"
+        )
+    spec.check_scopes(tuple(scopes), f"API key {name!r}")
+    if limit is not None:
+        Quota.parse(limit)
+    allowed_to = tuple(dict.fromkeys(scopes))
+    return Grant(spec.name, spec.prefix, name, owner, allowed_to, limit, lifetime or spec.lifetime)
