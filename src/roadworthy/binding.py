@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from roadworthy.jobs.engine import Engine
     from roadworthy.jobs.sealing import Keys
     from roadworthy.limits.limiters import Limiters
+    from roadworthy.resilience.dependency import Dependencies
     from roadworthy.security.verifying import Verifier
     from roadworthy.telemetry.registry import MetricRegistry
 
@@ -37,3 +38,4 @@ class Binding:
     redis_url: str | None = None
     data_directory: Path | None = None
     api_keys: Mapping[str, Verifier] | None = None
+    dependencies: Dependencies | None = None

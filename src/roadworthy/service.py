@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -28,6 +28,7 @@ from roadworthy.handles.api_keys import ApiKeys
 from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
+from roadworthy.handles.dependency import Batch, Dependency
 from roadworthy.handles.jobs import Queue
 from roadworthy.handles.limit import RateLimit
 from roadworthy.handles.lock import Lock
@@ -44,6 +45,14 @@ from roadworthy.limits.quota import Algorithm
 from roadworthy.limits.spec import KEYS, LEASE, STORE_TIMEOUT, By, LimitSpec, OnError, quotas_of
 from roadworthy.limits.spec import Rate as LimitRate
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
+from roadworthy.resilience.batching import BatchSpec, Load
+from roadworthy.resilience.breaker_spec import BreakerSpec
+from roadworthy.resilience.bulkhead import BulkheadSpec
+from roadworthy.resilience.exceptions import Exceptions
+from roadworthy.resilience.hedging import HedgeSpec
+from roadworthy.resilience.retry import RetrySpec
+from roadworthy.resilience.spec import BREAKER, RETRY, DependencySpec
+from roadworthy.resilience.throttle import ThrottleSpec
 from roadworthy.scaling.spec import Scaling
 from roadworthy.security import audit
 from roadworthy.security.keys_spec import ApiKeysSpec, guarded_of, header_of
@@ -56,6 +65,8 @@ if TYPE_CHECKING:
     from roadworthy.runtime.settings import Settings
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -93,6 +104,8 @@ class ServiceSpec:
     fronts: tuple[FrontSpec, ...] = ()
     secrets: tuple[SecretSpec, ...] = ()
     limits: tuple[LimitSpec, ...] = ()
+    dependencies: tuple[DependencySpec, ...] = ()
+    batches: tuple[BatchSpec, ...] = ()
     api_keys: tuple[ApiKeysSpec, ...] = ()
 
 
@@ -164,6 +177,8 @@ class Service:
             fronts=of("front"),
             secrets=of("secret"),
             limits=of("limit"),
+            dependencies=of("dependency"),
+            batches=of("batch"),
             api_keys=of("api_keys"),
         )
 
@@ -305,6 +320,74 @@ class Service:
         )
         self.declared.add("cache", spec)
         return Cache(self, spec)
+
+    def dependency(
+        self,
+        name: str,
+        *,
+        timeout: timedelta = seconds(5),
+        total: timedelta | None = None,
+        retry: RetrySpec | None = RETRY,
+        breaker: BreakerSpec | None = BREAKER,
+        concurrency: int | BulkheadSpec | None = None,
+        throttle: ThrottleSpec | None = None,
+        hedge: HedgeSpec | None = None,
+        idempotent: bool = False,
+        answers: Exceptions = (),
+        critical: bool = False,
+        check: Callable[[], Awaitable[object]] | None = None,
+    ) -> Dependency:
+        """Declare something that the service calls: another service, a server, whatever may be slow, broken or busy.
+
+        `timeout` bounds an attempt, and `total` a call with all its attempts and waits, by default twice as long where
+        it may be tried again. `retry` and `hedge`, a second attempt beside a slow one, are for calls that are said to
+        be idempotent: all, where `idempotent` is. `breaker` leaves alone what fails too often, `throttle` asks less of
+        what refuses much, `concurrency` bounds how many calls run at once. A policy that is None costs nothing.
+
+        `answers` are exceptions that are an answer, such as that there is no such address: no failure, and not tried
+        again. An open breaker is a warning in `/health`, and fails it where `critical`; so does what `check` raises.
+        """
+        bulkhead = BulkheadSpec(concurrency) if isinstance(concurrency, int) else concurrency
+        spec = DependencySpec(
+            name,
+            timeout,
+            total,
+            retry,
+            breaker,
+            bulkhead,
+            throttle,
+            hedge,
+            idempotent,
+            answers,
+            critical,
+            check,
+        )
+        self.declared.add("dependency", spec)
+        return Dependency(self, spec)
+
+    def batched(
+        self,
+        *,
+        size: int = 100,
+        wait: timedelta = seconds(0.002),
+        at_once: int = 4,
+        pending: int = 10_000,
+        timeout: timedelta = seconds(30),
+        name: str | None = None,
+    ) -> Callable[[Load[K, V]], Batch[K, V]]:
+        """Make an async function that answers many keys one that is asked for each by itself.
+
+        It is given up to `size` keys `wait` after the first was asked for, and returns a mapping by key, or a value for
+        each in their order; an exception among these is raised for its key alone. `at_once` calls of it run at once,
+        each for `timeout` at most, and `pending` keys may wait.
+        """
+
+        def declare(load: Load[K, V]) -> Batch[K, V]:
+            spec = BatchSpec(name or load.__name__, load, size, wait, at_once, pending, timeout)
+            self.declared.add("batch", spec)
+            return Batch(self, spec)
+
+        return declare
 
     def lock(self, name: str, *, lease: timedelta = seconds(30), wait: timedelta = seconds(10)) -> Lock:
         """Make a lock that one process at a time holds: an `async with`, which renews it meanwhile.

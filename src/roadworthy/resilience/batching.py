@@ -30,10 +30,14 @@ AWAY = (DependencyFailed, OSError, TimeoutError)
 class BatchSpec:
     """Batches of at most `size` keys, which begin `wait` after their first key, or when they are full.
 
+    `load` answers them: with a mapping by key, or with as many values as keys, in their order. An exception among the
+    values is raised for its key; a key that a mapping leaves out raises KeyNotAnswered.
+
     At most `at_once` of them are loaded at once, each for at most `timeout`, and at most `pending` keys wait for that.
     """
 
     name: str
+    load: Load[Any, Any]
     size: int = 100
     wait: timedelta = timedelta(milliseconds=2)
     at_once: int = 4
@@ -62,13 +66,10 @@ class Batching(Generic[K, V]):
     `batches`, `keys` and `refused` count; `shared` counts callers who asked for a key that was asked for already.
     """
 
-    def __init__(self, spec: BatchSpec, load: Load[K, V]) -> None:
-        """Have `load` answer: with a mapping by key, or with as many values as keys, in their order.
-
-        An exception among the values is raised for its key; a key that a mapping leaves out raises KeyNotAnswered.
-        """
+    def __init__(self, spec: BatchSpec) -> None:
+        """Batch as `spec` says. Its loader runs in the context that this is called in."""
         self.spec = spec
-        self._load = load
+        self._load: Load[K, V] = spec.load
         self._context = copy_context()
         self._asked: dict[K, list[asyncio.Future[V]]] = {}
         self._full: deque[dict[K, list[asyncio.Future[V]]]] = deque()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ParamSpec, TypeVar
 
 from roadworthy.errors import BulkheadFull, DeclarationError
 from roadworthy.resilience.deadline import CutShort, remaining
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,19 @@ class Bulkhead:
     def waiting(self) -> int:
         """How many wait for their turn."""
         return len(self._waiters)
+
+    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call an asynchronous function when there is a place, and return what it returns.
+
+        Raises:
+            BulkheadFull: there was none, so that it was not called.
+            Exception: whatever the function raised.
+        """
+        await self.acquire()
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            self.release()
 
     async def acquire(self) -> None:
         """Take a place, waiting for it where that is allowed; raise BulkheadFull, or CutShort for want of time."""

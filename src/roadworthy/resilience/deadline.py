@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from datetime import timedelta
 from types import TracebackType
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from roadworthy.errors import DeadlineExceeded
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DEADLINE: ContextVar[float] = ContextVar("roadworthy_deadline", default=math.inf)
 """The moment when nobody waits any more, in seconds of `time.monotonic`."""
@@ -137,13 +140,21 @@ class Alarm:
         if outer < until:
             until, given = outer, outer - now
             if given <= 0:
-                raise CutShort(
-                    f"dependency {self._dependency!r} was not called: its caller's time was over", self._dependency
-                )
+                raise past(self._dependency)
         task = asyncio.current_task(self.loop)
         if task is None:
             raise RuntimeError(f"dependency {self._dependency!r} was called outside a task")
         return Limited(self, task, until, given)
+
+    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call an asynchronous function, and return what it returns.
+
+        Raises:
+            DeadlineExceeded: it did not end in time, or the caller's deadline was past before.
+            Exception: whatever the function raised.
+        """
+        with self.limited():
+            return await function(*args, **kwargs)
 
     def exceeded(self, given: float) -> DeadlineExceeded:
         """Return the error of a call that was given so many seconds."""
@@ -151,7 +162,7 @@ class Alarm:
         if given >= self.seconds:
             return DeadlineExceeded(message, self._dependency)
         kind = DeadlineExceeded if given >= _FAIR * self.seconds else CutShort
-        return kind(f"{message}, which is what its caller's deadline left of its {self.seconds:g} s", self._dependency)
+        return kind(f"{message}, which is what the deadline left of its {self.seconds:g} s", self._dependency)
 
     def add(self, limited: Limited) -> None:
         """Begin a time-out of the whole length."""
@@ -173,8 +184,43 @@ class Alarm:
             del self._limited[limited]
             limited.fire()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the loop's timer, when nothing is under way any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Total:
+    """A deadline for whatever a call comes to, attempts and waits together.
+
+    It has no timer: all that is waited for inside, a place, the next attempt and its answer, keeps to the deadline.
+    """
+
+    def __init__(self, dependency: str, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Give calls of `dependency` so many seconds each; without end for infinity, but for their callers'."""
+        self._dependency = dependency
+        self._seconds = seconds
+        self._clock = clock
+
+    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call an asynchronous function, and return what it returns.
+
+        Raises:
+            CutShort: the caller's deadline is past, so that nothing was called.
+            Exception: whatever the function raised.
+        """
+        now = self._clock()
+        outer = DEADLINE.get()
+        if outer <= now:
+            raise past(self._dependency)
+        token = DEADLINE.set(min(now + self._seconds, outer))
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            DEADLINE.reset(token)
+
+
+def past(dependency: str) -> CutShort:
+    """Return the error of a call that came when its caller's time was over."""
+    return CutShort(f"dependency {dependency!r} was not called: its caller's time was over", dependency)

@@ -11,9 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from roadworthy.errors import DeclarationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _REMEMBERED: Final = 256
 _EVERY: Final = 32
@@ -64,19 +67,20 @@ class Latencies:
 
 
 class Hedging:
-    """The layer that makes second attempts; `sent` counts them, `won` those that answered first."""
+    """Makes second attempts; it belongs to one event loop.
+
+    `sent` counts them, `won` those that answered first."""
 
     def __init__(
         self,
-        spec: HedgeSpec,
-        inner: Callable[..., Awaitable[Any]],
+        spec: HedgeSpec | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make attempts with `inner`; `clock` counts seconds."""
+        """Hedge as `spec` says; `clock` counts seconds."""
+        spec = HedgeSpec() if spec is None else spec
         self._after = None if spec.after is None else spec.after.total_seconds()
         self._share = spec.share
-        self._inner = inner
         self._clock = clock
         # Saved up by calls, one spent by each second attempt: so these never are more than their share of all calls.
         self._saved = 0.0
@@ -85,23 +89,27 @@ class Hedging:
         self.sent = 0
         self.won = 0
 
-    async def __call__(self, function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Call `function`, twice where it takes long."""
+    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call an asynchronous function, twice where it takes long, and return the first result.
+
+        Raises:
+            Exception: what the first attempt raised, where no other one succeeded.
+        """
         self._saved = min(self._saved + self._share, _MOST_SAVED)
         after = self._after if self._after is not None else self.latencies.p95
         began = self._clock()
         if after is None or self._saved < 1:
-            result = await self._inner(function, *args, **kwargs)
+            result = await function(*args, **kwargs)
             self.latencies.add(self._clock() - began)
             return result
-        first = asyncio.create_task(_awaited(self._inner(function, *args, **kwargs)))
+        first = asyncio.create_task(_awaited(function(*args, **kwargs)))
         attempts = [first]
         try:
             done, _ = await asyncio.wait(attempts, timeout=after)
             if not done and self._saved >= 1:
                 self._saved -= 1
                 self.sent += 1
-                attempts.append(asyncio.create_task(_awaited(self._inner(function, *args, **kwargs))))
+                attempts.append(asyncio.create_task(_awaited(function(*args, **kwargs))))
             winner = await self._first(attempts)
             if winner is not first:
                 self.won += 1
@@ -112,10 +120,10 @@ class Hedging:
             for attempt in attempts:
                 self._drop(attempt)
 
-    async def _first(self, attempts: list[asyncio.Task[Any]]) -> asyncio.Task[Any]:
+    async def _first(self, attempts: list[asyncio.Task[T]]) -> asyncio.Task[T]:
         """Return the attempt that answers first; where all fail, the one that failed first, which tells why."""
         pending = set(attempts)
-        failed: asyncio.Task[Any] | None = None
+        failed: asyncio.Task[T] | None = None
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for attempt in (one for one in attempts if one in done):
@@ -143,7 +151,7 @@ class Hedging:
             await asyncio.wait(self._losers, timeout=1)
 
 
-async def _awaited(call: Awaitable[Any]) -> Any:
+async def _awaited(call: Awaitable[T]) -> T:
     return await call
 
 

@@ -24,7 +24,8 @@ from roadworthy.health import metrics as health_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
-from roadworthy.runtime import caching
+from roadworthy.resilience import dependency_metrics
+from roadworthy.runtime import caching, depending
 from roadworthy.runtime import keys as api_keys
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
@@ -101,6 +102,7 @@ async def opened(
                 purger.opened(spec.cdns, environment, registry) as purging,
                 caching.opened(spec, dsn if share else None, redis_url, pool, registry) as caches,
                 api_keys.opened(spec.api_keys, dsn, registry) as verifiers,
+                depending.opened(spec, registry) as dependencies,
             ):
                 yield Binding(
                     pool,
@@ -112,6 +114,7 @@ async def opened(
                     redis_url=redis_url,
                     data_directory=data_directory,
                     api_keys=verifiers,
+                    dependencies=dependencies,
                 )
         finally:
             await engine.close()
@@ -127,6 +130,7 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *edge_metrics.CATALOGUE,
         *cache_metrics.CATALOGUE,
         *security_metrics.CATALOGUE,
+        *dependency_metrics.CATALOGUE,
         *spec.metrics,
     )
 
