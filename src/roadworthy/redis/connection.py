@@ -107,6 +107,12 @@ class Connection:
             await link.room()
         return await link.send(pack(*parts))
 
+    def submit(self, *parts: Part) -> asyncio.Future[Any]:
+        """Send a command at once, be there room or not, and return what its reply will be in."""
+        if self._link is None:
+            raise RedisDown(self.trouble)
+        return self._link.send(pack(*parts))
+
     def post(self, *parts: Part) -> None:
         """Send a command without waiting for its reply, where the server is connected."""
         if self._link is not None:

@@ -28,7 +28,8 @@ SHORTEST_PATIENCE = 1.0
 _MOST_IN_FLIGHT = 20_000
 _MOST_UNSENT = 256 * 1024
 _MOST_IN_SOCKET = 8 * 1024 * 1024
-_LATE = 0.05
+_LATE, _LATE_SHARE = 0.05, 0.25
+"""After a hold-up of the event loop, how long an answer may lie unread: seconds, at most a share of the time-out."""
 
 AnyLink = TypeVar("AnyLink", bound="Link")
 
@@ -43,6 +44,7 @@ class Link(asyncio.Protocol):
         """Give up where a command is not answered within `timeout` seconds; call `lost` once when it is over."""
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
+        self._late = min(_LATE, timeout * _LATE_SHARE)
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         parsing = parser()
@@ -179,10 +181,10 @@ class Link(asyncio.Protocol):
         due = oldest[0] + self._timeout
         if now < due:
             self._watch = self._loop.call_at(due, self._look, due)
-        elif now - expected > _LATE and self._spared is not oldest:
+        elif now - expected > self._late and self._spared is not oldest:
             # The loop was blocked, or the process stopped: the answer may lie unread.
             self._spared = oldest
-            self._watch = self._loop.call_at(now + _LATE, self._look, now + _LATE)
+            self._watch = self._loop.call_at(now + self._late, self._look, now + self._late)
         else:
             self.drop(f"no answer within {self._timeout:g} s")
 
