@@ -51,6 +51,7 @@ from roadworthy.resilience.bulkhead import BulkheadSpec
 from roadworthy.resilience.exceptions import Exceptions
 from roadworthy.resilience.hedging import HedgeSpec
 from roadworthy.resilience.retry import RetrySpec
+from roadworthy.resilience.shedding_spec import SheddingSpec
 from roadworthy.resilience.spec import BREAKER, RETRY, DependencySpec
 from roadworthy.resilience.throttle import ThrottleSpec
 from roadworthy.scaling.spec import Scaling
@@ -102,6 +103,7 @@ class ServiceSpec:
     cdns: tuple[PurgedCdn, ...] = ()
     edges: tuple[EdgeSpec, ...] = ()
     fronts: tuple[FrontSpec, ...] = ()
+    shedding: SheddingSpec | None = None
     secrets: tuple[SecretSpec, ...] = ()
     limits: tuple[LimitSpec, ...] = ()
     dependencies: tuple[DependencySpec, ...] = ()
@@ -175,6 +177,7 @@ class Service:
             cdns=of("cdn"),
             edges=of("edge"),
             fronts=of("front"),
+            shedding=next(iter(of("shedding")), None),
             secrets=of("secret"),
             limits=of("limit"),
             dependencies=of("dependency"),
@@ -664,6 +667,26 @@ class Service:
         `tag_header` is the header that a CloudFront distribution reads tags from, where that is not the usual one.
         """
         self.declared.add("front", FrontSpec(name, tag_header))
+
+    def shedding(
+        self,
+        *,
+        critical: Sequence[str] = (),
+        low: Sequence[str] = (),
+        slower: float = 1.4,
+        initial: int = 20,
+        most: int = 1000,
+        retry_after: timedelta = seconds(2),
+    ) -> None:
+        """Declare that requests are turned away at once, with a 503, while there are more than can be answered.
+
+        How many may be under way is found out by their latency: at the limit it is `slower` times the usual one.
+        Routes in `low` ("GET /export") are turned away first, then others that read, those that write, and routes in
+        `critical`; probes never. `initial` is the limit of a process before it knows better, `most` the highest it may
+        find. Clients are told to come back after `retry_after` to twice that.
+        """
+        spec = SheddingSpec(tuple(critical), tuple(low), slower, initial, most, retry_after)
+        self.declared.add("shedding", spec)
 
     @property
     def dead_letters(self) -> DeadLetters:

@@ -22,7 +22,8 @@ class Exchange:
 
     `status` is None until the response has begun; `complete` says that its last byte was handed to the server;
     `disconnected` that the server refused a message because the client is gone; `failed` that the application raised.
-    `headers` are added to the response unless the application set them. `on_end` is called once, at the response's end.
+    `headers` are added to the response unless the application set them. `on_end` is called once, at the response's end,
+    and `on_stream` where it turns out to be a stream of events, which has none.
     `task` is the one that runs the application. A layer that holds messages back or changes them sets `shaping`, which
     then takes each of the application's, and passes what it makes of them to the `shaping` that was there before, or to
     `forward`.
@@ -39,6 +40,7 @@ class Exchange:
         "headers",
         "https",
         "on_end",
+        "on_stream",
         "scope",
         "shaping",
         "status",
@@ -56,6 +58,7 @@ class Exchange:
         self.failed = False
         self.began = 0.0
         self.on_end: Callable[[Exchange], None] | None = None
+        self.on_stream: Callable[[], object] | None = None
         self.task: asyncio.Task[Any] | None = None
         self.shaping: Send | None = None
         self._send = send
@@ -86,6 +89,9 @@ class Exchange:
             self.disconnected = True
             raise
         if kind == "http.response.start" and self.task is not None and is_event_stream(message["headers"]):
+            on_stream, self.on_stream = self.on_stream, None
+            if on_stream is not None:
+                on_stream()
             self._drain.begin_stream(self, self.task)
         if last:
             self.complete = True

@@ -108,6 +108,15 @@ class ProblemResponse:
         await send({"type": f"{prefix}.response.body", "body": body})
 
 
+async def answer_handshake(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket's handshake with a problem, or with a bare 403 where the server cannot send one."""
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await ProblemResponse(problem)(scope, receive, send)
+    else:
+        # Before it is accepted, a server answers 403 to this.
+        await send({"type": "websocket.close", "code": 1008})
+
+
 class Problems:
     """The layer that answers for whatever the application lets escape."""
 

@@ -5,6 +5,7 @@ Probes      answers /livez, /readyz, /startupz and /health, goes no further    p
 Identity    request id and trace, in every log line                           identity.py
 Measuring   counts and times                                                  measuring.py, route.py
 Draining    knows what is in flight, and ends event streams at a stop         draining.py
+Shedding    turns away what cannot be answered in time                        shedding.py
 Authenticating  knows whose API key a request shows, refuses those without    authenticating.py
 Caching     answers from the store what it can, where there is one            caching_layer.py, caching.py
 Edging      says what browsers and CDNs may keep, answers 304                 edging.py
@@ -43,6 +44,7 @@ from roadworthy.http.measuring import Measuring
 from roadworthy.http.probes import PATHS, Probes
 from roadworthy.http.problems import Problems
 from roadworthy.http.route import RouteTemplate, route_template
+from roadworthy.http.shedding import Shedding
 
 if TYPE_CHECKING:
     from roadworthy.service import Service
@@ -89,7 +91,8 @@ class Stack:
         self._route = route
         self._caching = None if caching is None else CachingLayer(self._edging, self.drain, caching)
         self._authenticating = Authenticating(self._inside, service, self._problems.websocket)
-        draining = Draining(self._authenticating, self.drain)
+        self._shedding = Shedding(self._authenticating, service, self._authenticating.websocket)
+        draining = Draining(self._shedding, self.drain)
         self._identity = Identity(Measuring(draining, service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +116,7 @@ class Stack:
                 if self._caching is not None:
                     await self._caching.cache.close()
         else:
-            await self._identity.websocket(self._authenticating.websocket, scope, receive, send)
+            await self._identity.websocket(self._shedding.websocket, scope, receive, send)
 
     def _inside(self, scope: Scope, receive: Receive, exchange: Exchange) -> Awaitable[None]:
         """Have a request answered through the cache, where that may have it or has to forget something for it."""
