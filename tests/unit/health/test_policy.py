@@ -45,6 +45,7 @@ def test_the_order_of_checks_does_not_matter(results: list[Result]) -> None:
         (HealthState(), [], "pass"),
         (HealthState(started=False), [], "fail"),
         (HealthState(draining=True), [], "fail"),
+        (HealthState(saturated=True), [], "fail"),
         (HealthState(), [result("warn")], "pass"),
         (HealthState(), [result("fail")], "fail"),
     ],
@@ -59,7 +60,7 @@ def test_a_warning_still_serves() -> None:
 
 def test_the_report_is_health_json() -> None:
     readings = (Reading("db:responseTime", "pass", 1.5, "ms"), Reading("db:pool", "warn", output="full"))
-    report = document("warn", [Result("db", readings, AT, 0.0015, True, False)], service="s", version="1.0")
+    report = document("warn", [Result("db", readings, AT, 0.0015, True, False, age=2.5)], service="s", version="1.0")
     assert report == {
         "status": "warn",
         "serviceId": "s",
@@ -71,6 +72,7 @@ def test_the_report_is_health_json() -> None:
                     "status": "pass",
                     "time": "2026-01-02T03:04:05.678Z",
                     "latency": 0.0015,
+                    "age": 2.5,
                     "observedValue": 1.5,
                     "observedUnit": "ms",
                 }
@@ -81,9 +83,11 @@ def test_the_report_is_health_json() -> None:
                     "status": "warn",
                     "time": "2026-01-02T03:04:05.678Z",
                     "latency": 0.0015,
+                    "age": 2.5,
                     "output": "full",
                 }
             ],
         },
     }
     assert document("pass") == {"status": "pass"}
+    assert document("pass", notes=("draining",)) == {"status": "pass", "notes": ["draining"]}

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import structlog
 
-from roadworthy import DeclarationError, seconds
-from roadworthy.health.checks import database_check, queue_check
+from roadworthy import DeclarationError, Service, seconds
+from roadworthy.health.checks import database_check, queue_check, redis_check
 from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
@@ -56,7 +57,7 @@ async def test_a_hundred_probes_run_one_check() -> None:
 async def test_a_result_is_kept_for_a_short_while() -> None:
     run, time = Counted(), [0.0]
     asked = health(Check("x", run), time=time)
-    for moment, runs in ((0.0, 1), (2.0, 1), (2.1, 2), (10.0, 3)):
+    for moment, runs in ((0.0, 1), (0.9, 1), (1.1, 2), (10.0, 3)):
         time[0] = moment
         await asked.status()
         assert run.runs == runs
@@ -125,9 +126,20 @@ async def test_a_process_that_starts_or_drains_is_unready_without_running_anythi
     assert health(state=HealthState(draining=True)).started() == "pass"
 
 
-def test_a_check_needs_time() -> None:
-    with pytest.raises(DeclarationError, match="it must be positive"):
-        Check("x", Counted(), timeout=seconds(0))
+@pytest.mark.parametrize(
+    ("declared", "refusal"),
+    [
+        ({"timeout": seconds(0)}, "timeout=0:00:00; it must be positive"),
+        ({"every": seconds(-1)}, "it must not be negative"),
+        ({"failures": 0}, "failures=0; it takes one look at least"),
+        ({"successes": 0}, "successes=0; it takes one look at least"),
+        ({"groups": ["check out"]}, "group 'check out', which is part of an address"),
+        ({"groups": "checkout"}, r"write a sequence, as in \('checkout',\)"),
+    ],
+)
+def test_a_check_that_cannot_work_is_refused(declared: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(DeclarationError, match=refusal):
+        Service("tested").check("x", **declared)(Counted())
 
 
 async def test_the_database_check() -> None:
@@ -139,6 +151,16 @@ async def test_the_database_check() -> None:
     check = database_check(ping, clock=lambda: next(times))
     assert check.critical
     assert await check.run() == [Reading("database:responseTime", "pass", 2.5, "ms")]
+
+
+async def test_the_redis_check() -> None:
+    async def refused() -> None:
+        raise OSError("refused")
+
+    check = redis_check(refused)
+    assert not check.critical
+    report = await health(check).report()
+    assert (report["status"], report["checks"]["redis"][0]["output"]) == ("warn", "OSError: refused")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +218,7 @@ async def test_a_check_that_cannot_even_be_cancelled_holds_up_no_report() -> Non
         return await (runs() if release.is_set() else stubborn())
 
     time = [0.0]
-    asked = health(Check("database", observe, timeout=timedelta(milliseconds=5)), time=time)
+    asked = health(Check("database", observe, timeout=timedelta(milliseconds=5), successes=1), time=time)
     async with asyncio.timeout(30):
         for moment in (0.0, 10.0):
             time[0] = moment
@@ -210,10 +232,10 @@ async def test_a_check_that_cannot_even_be_cancelled_holds_up_no_report() -> Non
 
 async def test_a_failing_check_is_logged_when_it_begins_and_when_it_ends() -> None:
     run, time = Counted(ValueError("no")), [0.0]
-    asked = health(Check("x", run), time=time)
+    asked = health(Check("x", run, every=seconds(60)), time=time)
     with structlog.testing.capture_logs() as lines:
-        for moment in (0.0, 10.0, 20.0, 30.0):
+        for moment in (0.0, 10.0, 20.0, 30.0, 40.0, 50.0):
             time[0] = moment
-            run.error = None if moment == 30.0 else run.error
+            run.error = None if moment >= 30.0 else run.error
             await asked.status()
     assert [line["event"] for line in lines] == ["health check fails", "health check passes again"]
