@@ -16,7 +16,7 @@ from roadworthy.check.refusal import REFUSED, REFUSED_TITLE
 from roadworthy.check.rules import RULES
 from roadworthy.check.rules.probes import PROBE_PATHS
 from roadworthy.cli.main import parser
-from roadworthy.http.headers import SECURE
+from roadworthy.http.security_headers import DEFAULT
 from roadworthy.http.probes import PATHS
 from roadworthy.runtime.settings import VARIABLES
 
@@ -87,7 +87,7 @@ def test_every_probe() -> None:
 
 def test_every_response_header() -> None:
     documented = {cell.lower() for cell in first_cells(section(read("reference/http.md"), "Response headers"))}
-    always = {name.decode() for name, _ in SECURE}
+    always = {name.decode() for name, _ in DEFAULT.plain}
     assert documented == always | {"x-request-id", "strict-transport-security", "connection"}
 
 

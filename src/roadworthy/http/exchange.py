@@ -7,14 +7,16 @@ it what the response has come to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.http.asgi import Headers, Message, Scope, Send
-from roadworthy.http.headers import CLOSE, SECURE, STRICT_TRANSPORT, complete, is_event_stream
+from roadworthy.http.headers import CLOSE, complete, is_event_stream
+from roadworthy.http.security_headers import DEFAULT, SecureHeaders
 
 if TYPE_CHECKING:
     from roadworthy.http.draining import Drain
+    from roadworthy.http.problems import Problem
 
 
 class Exchange:
@@ -22,7 +24,9 @@ class Exchange:
 
     `status` is None until the response has begun; `complete` says that its last byte was handed to the server;
     `disconnected` that the server refused a message because the client is gone; `failed` that the application raised.
-    `headers` are added to the response unless the application set them. `on_end` is called once, at the response's end,
+    `fields` are the request's headers by name. `headers` are added to the response unless the application set them, and
+    so are those of `secure`. A request that is `refused` while the application reads it is answered by the layer that
+    refused it, and the application's messages go nowhere. `on_end` is called once, at the response's end,
     and `on_stream` where it turns out to be a stream of events, which has none.
     `task` is the one that runs the application. A layer that holds messages back or changes them sets `shaping`, which
     then takes each of the application's, and passes what it makes of them to the `shaping` that was there before, or to
@@ -31,25 +35,29 @@ class Exchange:
 
     __slots__ = (
         "_drain",
+        "_secure",
         "_send",
         "_trailers",
         "began",
         "complete",
         "disconnected",
         "failed",
+        "fields",
         "headers",
         "https",
         "on_end",
         "on_stream",
+        "refused",
         "scope",
         "shaping",
         "status",
         "task",
     )
 
-    def __init__(self, scope: Scope, send: Send, drain: Drain) -> None:
+    def __init__(self, scope: Scope, send: Send, drain: Drain, secure: SecureHeaders = DEFAULT) -> None:
         """Wrap the server's `send` for the request of `scope`."""
         self.scope = scope
+        self.fields: Mapping[bytes, bytes] = {}
         self.headers: Headers = []
         self.https: bool = scope.get("scheme") == "https"
         self.status: int | None = None
@@ -61,8 +69,10 @@ class Exchange:
         self.on_stream: Callable[[], object] | None = None
         self.task: asyncio.Task[Any] | None = None
         self.shaping: Send | None = None
+        self.refused: Problem | None = None
         self._send = send
         self._drain = drain
+        self._secure = secure
         self._trailers = False
 
     def __call__(self, message: Message) -> Awaitable[None]:
@@ -71,6 +81,8 @@ class Exchange:
 
     async def forward(self, message: Message) -> None:
         """Pass a message to the server."""
+        if self.refused is not None and self.status is None:
+            return
         kind = message["type"]
         last = False
         if kind == "http.response.body":
@@ -98,9 +110,7 @@ class Exchange:
             self.end()
 
     def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        ours = SECURE + self.headers
-        if self.https:
-            ours.append(STRICT_TRANSPORT)
+        ours = [*(self._secure.strict if self.https else self._secure.plain), *self.headers]
         # HTTP/2 has no such header.
         if self._drain.started and self.scope.get("http_version", "1.1").startswith("1"):
             ours.append(CLOSE)

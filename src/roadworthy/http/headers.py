@@ -1,7 +1,4 @@
-"""Headers that every response carries, unless the application set them: unhandled errors and probes too.
-
-The values follow the OWASP secure headers project where they cannot break a page: no content policy beyond framing.
-"""
+"""Header fields that the stack adds to a response, unless the application set them."""
 
 from __future__ import annotations
 
@@ -9,20 +6,10 @@ from collections.abc import Iterable
 
 from roadworthy.http.asgi import Headers
 
-SECURE: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"content-security-policy", b"frame-ancestors 'none'"),
-    # "no-referrer" would make browsers send `Origin: null` with a form, which defeats checks of the origin.
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    # A server names itself where nothing is set, and that tells a stranger what to attack.
-    (b"server", b""),
-]
-STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000")
-"""Sent over HTTPS alone, where browsers heed it."""
-
 CLOSE = (b"connection", b"close")
+
+# Fields that stand beside those of the same name that the application set.
+_BESIDE = frozenset({b"vary"})
 
 
 def complete(headers: Iterable[tuple[bytes, bytes]], ours: Headers) -> Headers:
@@ -35,7 +22,7 @@ def complete(headers: Iterable[tuple[bytes, bytes]], ours: Headers) -> Headers:
     if names.keys().isdisjoint(_OVERRIDABLE):
         given += ours
     else:
-        given += [header for header in ours if header[0] not in names]
+        given += [header for header in ours if header[0] not in names or header[0] in _BESIDE]
     return given
 
 
@@ -47,4 +34,9 @@ def is_event_stream(headers: Headers) -> bool:
     return False
 
 
-_OVERRIDABLE = frozenset(name for name, _ in (*SECURE, STRICT_TRANSPORT, CLOSE, (b"x-request-id", b"")))
+_OVERRIDABLE = frozenset(
+    {b"x-request-id", b"connection", b"strict-transport-security", b"x-content-type-options", b"x-frame-options"}
+    | {b"content-security-policy", b"referrer-policy", b"permissions-policy", b"cross-origin-opener-policy"}
+    | {b"cross-origin-resource-policy", b"access-control-allow-origin", b"access-control-allow-credentials"}
+    | {b"access-control-expose-headers"}
+)

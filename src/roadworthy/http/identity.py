@@ -49,6 +49,7 @@ class Identity:
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
         headers = dict(scope["headers"])
+        exchange.fields = headers
         token = CONTEXT.set(self._identified(scope, headers))
         exchange.headers.append((b"x-request-id", scope[REQUEST_ID].encode()))
         if headers.get(b"x-forwarded-proto") == b"https":
