@@ -20,7 +20,7 @@ run: .venv ## Start Site Search with its own documentation as the first site to 
 test: .venv ## Run every test that this machine has the programs for, and say which it has not
 	@echo "Running the tests with branch coverage; 90 % of src/ is the least"
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 check: .venv ## Lint, types, layering, and the services' own declarations
 	$(BIN)/ruff check .

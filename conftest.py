@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,9 @@ PROGRAMS = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"needs(program): runs only where {', '.join(PROGRAMS)} is installed")
+    absent = [name for name, is_installed in PROGRAMS.items() if not is_installed()]
+    if absent and os.environ.get("TEST_EVERYTHING"):
+        raise pytest.UsageError(f"not installed: {', '.join(absent)}; .ci/run installs all that the tests need")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,14 +36,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not left_out:
         return
     message = f"{len(left_out)} tests need {', '.join(sorted(missing))}, which is not installed"
-    if os.environ.get("TEST_EVERYTHING"):
-        raise pytest.UsageError(f"{message}; .ci/run installs it")
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
     config.stash[_LEFT_OUT] = message
 
 
 _LEFT_OUT = pytest.StashKey[str]()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["left_out"] = session.config.stash.get(_LEFT_OUT, "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a parallel worker left out, for only this process has the terminal."""
+    if message := getattr(node, "workeroutput", {}).get("left_out"):
+        node.config.stash[_LEFT_OUT] = message
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
