@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from roadworthy.cache.spec import CacheSpec, Tier
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import Declared, declaring_directory, declaring_place
-from roadworthy.duration import days, minutes, seconds
+from roadworthy.duration import days, hours, minutes, seconds
 from roadworthy.edge.cdn import Cdn as PurgedCdn
 from roadworthy.edge.spec import RESPONSES, EdgeSpec, FrontSpec
 from roadworthy.edge.spec import Policy as EdgePolicy
@@ -56,6 +56,10 @@ from roadworthy.resilience.spec import BREAKER, RETRY, DependencySpec
 from roadworthy.resilience.throttle import ThrottleSpec
 from roadworthy.scaling.spec import Scaling
 from roadworthy.security import audit
+from roadworthy.security.bounds import ANY, BoundsSpec, HostsSpec
+from roadworthy.security.browsers import BrowsersSpec, Opener, Reach, Referrer
+from roadworthy.security.content_policy import ContentPolicy
+from roadworthy.security.cross_origin import METHODS, CorsSpec
 from roadworthy.security.keys_spec import ApiKeysSpec, guarded_of, header_of
 from roadworthy.security.secrets import SecretSpec
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
@@ -105,6 +109,10 @@ class ServiceSpec:
     fronts: tuple[FrontSpec, ...] = ()
     shedding: SheddingSpec | None = None
     secrets: tuple[SecretSpec, ...] = ()
+    browsers: tuple[BrowsersSpec, ...] = ()
+    cors: tuple[CorsSpec, ...] = ()
+    hosts: tuple[HostsSpec, ...] = ()
+    bounds: tuple[BoundsSpec, ...] = ()
     limits: tuple[LimitSpec, ...] = ()
     dependencies: tuple[DependencySpec, ...] = ()
     batches: tuple[BatchSpec, ...] = ()
@@ -179,6 +187,10 @@ class Service:
             fronts=of("front"),
             shedding=next(iter(of("shedding")), None),
             secrets=of("secret"),
+            browsers=of("browsers"),
+            cors=of("cors"),
+            hosts=of("hosts"),
+            bounds=of("bounds"),
             limits=of("limit"),
             dependencies=of("dependency"),
             batches=of("batch"),
@@ -703,6 +715,72 @@ class Service:
         resource = Resource(self, open)
         self._resources.append(resource)
         return resource
+
+    def browsers(
+        self,
+        *,
+        content: ContentPolicy | None = None,
+        referrer: Referrer = "same-origin",
+        opener: Opener = "same-origin",
+        resource: Reach = "same-origin",
+        permissions: Mapping[str, tuple[str, ...]] | None = None,
+        strict_transport: timedelta = days(730),
+        subdomains: bool = False,
+        preload: bool = False,
+        https: bool = False,
+    ) -> None:
+        """Declare what every response tells browsers, where the defaults do not fit; the application's own headers win.
+
+        `content` is what a page may load, by default only what is the service's own, and no inline script. `referrer`,
+        `opener` and `resource` are the values of Referrer-Policy, Cross-Origin-Opener-Policy and -Resource-Policy,
+        `permissions` the origins that may use a power of the browser's. Over HTTPS, browsers insist on that for
+        `strict_transport`, with `subdomains` there too; `preload` asks to be in their lists. `https` tells them so
+        always, for a proxy that ends TLS and does not say it.
+        """
+        content = content or ContentPolicy()
+        granted = permissions or {}
+        self.declared.add(
+            "browsers",
+            BrowsersSpec(content, referrer, opener, resource, granted, strict_transport, subdomains, preload, https),
+        )
+
+    def cors(
+        self,
+        *origins: str | re.Pattern[str],
+        path: str = "/",
+        methods: Sequence[str] = METHODS,
+        headers: Sequence[str] = (),
+        expose: Sequence[str] = (),
+        credentials: bool = False,
+        max_age: timedelta = hours(1),
+    ) -> None:
+        """Declare whose pages may read what begins with `path`; pages of the service's own always may.
+
+        `origins` are exact, "https://*.example.org", an anchored pattern, or "*" alone and without `credentials`.
+        `methods` and `headers` are those that such a page may use, `expose` the response headers that it may read,
+        `max_age` for how long a browser remembers.
+        """
+        spec = CorsSpec(path, origins, tuple(methods), tuple(headers), tuple(expose), credentials, max_age)
+        self.declared.add("cors", spec)
+
+    def hosts(self, *names: str) -> None:
+        """Declare the hosts that the service answers for, as "api.example.org" or "*.example.org"; others get a 400."""
+        self.declared.add("hosts", HostsSpec(names))
+
+    def bounds(
+        self,
+        what: str = ANY,
+        *,
+        body: int | None = None,
+        depth: int | None = None,
+        deadline: timedelta | None = None,
+    ) -> None:
+        """Declare what a request may be and take, of a route ("POST /uploads") or of all others.
+
+        `body` is the most bytes of its body (1 MiB), `depth` how deeply its JSON may be nested (64), `deadline` the
+        time until the response begins (30 s), 0 for any. A stream that has begun goes on.
+        """
+        self.declared.add("bounds", BoundsSpec(what, body, depth, deadline))
 
     def secret(
         self,

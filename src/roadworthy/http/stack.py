@@ -5,6 +5,7 @@ Probes      answers /livez, /readyz, /startupz and /health, goes no further    p
 Identity    request id and trace, in every log line                           identity.py
 Measuring   counts and times                                                  measuring.py, route.py
 Draining    knows what is in flight, and ends event streams at a stop         draining.py
+Guarding    refuses strangers' hosts, what is too large, what is late; CORS      guarding.py, cors.py
 Shedding    turns away what cannot be answered in time                        shedding.py
 Authenticating  knows whose API key a request shows, refuses those without    authenticating.py
 Caching     answers from the store what it can, where there is one            caching_layer.py, caching.py
@@ -38,12 +39,14 @@ from roadworthy.http.draining import Drain, Draining
 from roadworthy.http.edging import EDGE, Edging, Untagging, matched
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.frameworks import register_problems
+from roadworthy.http.guarding import Guarding
 from roadworthy.http.identity import Identity
 from roadworthy.http.lifespan import Lifespan
 from roadworthy.http.measuring import Measuring
 from roadworthy.http.probes import PATHS, Probes
 from roadworthy.http.problems import Problems
 from roadworthy.http.route import RouteTemplate, route_template
+from roadworthy.http.security_headers import SecureHeaders
 from roadworthy.http.shedding import Shedding
 
 if TYPE_CHECKING:
@@ -92,7 +95,8 @@ class Stack:
         self._caching = None if caching is None else CachingLayer(self._edging, self.drain, caching)
         self._authenticating = Authenticating(self._inside, service, self._problems.websocket)
         self._shedding = Shedding(self._authenticating, service, self._authenticating.websocket)
-        draining = Draining(self._shedding, self.drain)
+        self._guarding = Guarding(self._shedding, service, self._shedding.websocket)
+        draining = Draining(self._guarding, self.drain)
         self._identity = Identity(Measuring(draining, service, self.drain, route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +106,7 @@ class Stack:
             self._bridge = Bridge(asyncio.get_running_loop())
         BRIDGE.set(self._bridge)
         if kind == "http":
-            exchange = Exchange(scope, send, self.drain)
+            exchange = Exchange(scope, send, self.drain, self._secure)
             if scope["path"] in PATHS:
                 await self._probes(scope, receive, exchange)
             else:
@@ -116,7 +120,7 @@ class Stack:
                 if self._caching is not None:
                     await self._caching.cache.close()
         else:
-            await self._identity.websocket(self._shedding.websocket, scope, receive, send)
+            await self._identity.websocket(self._guarding.websocket, scope, receive, send)
 
     def _inside(self, scope: Scope, receive: Receive, exchange: Exchange) -> Awaitable[None]:
         """Have a request answered through the cache, where that may have it or has to forget something for it."""
@@ -155,6 +159,10 @@ class Stack:
         service = self.service
         checks = service_checks(service.spec, lambda: service.binding("a health check"))
         return Health(self._state, checks, service=service.name, version=service.version)
+
+    @cached_property
+    def _secure(self) -> SecureHeaders:
+        return SecureHeaders.of(self.service.spec.browsers)
 
     @cached_property
     def _probes(self) -> Probes:

@@ -1,0 +1,162 @@
+"""What a request has to be before anything looks at it: addressed to us, of a bearable size, and done in time.
+
+The bounds apply undeclared. What another layer or the application answers carries the CORS fields of its path, and so
+do the refusals of this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from roadworthy.http.asgi import ASGIApp, Layer, Receive, Scope, Send
+from roadworthy.http.bodies import BoundedBody
+from roadworthy.http.cors import Cors
+from roadworthy.http.deadlines import Deadlines
+from roadworthy.http.exchange import Exchange
+from roadworthy.http.matching import Routes
+from roadworthy.http.problems import Problem, ProblemResponse
+from roadworthy.security.bounds import ANY, HEADER_BYTES, HEADER_FIELDS, Bounds, Hosts
+
+if TYPE_CHECKING:
+    from roadworthy.service import Service, ServiceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What requests are held to."""
+
+    hosts: Hosts | None
+    cors: Cors | None
+    routes: Routes[Bounds] | None
+    others: Bounds
+
+    @classmethod
+    def of(cls, spec: ServiceSpec) -> Rules:
+        """Return what a service declares."""
+        others = Bounds()
+        for one in spec.bounds:
+            if one.name == ANY:
+                others = others.narrowed(one)
+        routes = {one.name: others.narrowed(one) for one in spec.bounds if one.name != ANY}
+        return cls(
+            Hosts(spec.hosts[0].hosts) if spec.hosts else None,
+            Cors(spec.cors) if spec.cors else None,
+            Routes(routes) if routes else None,
+            others,
+        )
+
+    def bounds(self, scope: Scope) -> Bounds:
+        """Return what a request is held to."""
+        return self.others if self.routes is None else self.routes.of(scope) or self.others
+
+
+class Guarding:
+    """The layer that refuses what does not have to be looked at, and ends what takes too long."""
+
+    def __init__(self, app: Layer, service: Service, websocket: ASGIApp) -> None:
+        """Stand before `app`, and before `websocket` for WebSockets."""
+        self._app = app
+        self._websocket = websocket
+        self._service = service
+        self._rules: Rules | None = None
+        self._deadlines = Deadlines()
+
+    async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        """Answer one request."""
+        rules = self._rules or self._load()
+        fields = exchange.fields
+        if rules.cors is not None and (policy := rules.cors.of(scope["path"])) is not None:
+            exchange.headers += policy.fields(fields.get(b"origin"))
+            refusal = self._refusal(scope, rules)
+            if refusal is None and policy.is_preflight(scope["method"], fields):
+                await policy.answer(fields, scope, receive, exchange)
+                return
+        else:
+            refusal = self._refusal(scope, rules)
+        if refusal is not None:
+            await ProblemResponse(refusal)(scope, receive, exchange)
+            return
+        bounds = rules.bounds(scope)
+        body = None
+        if _has_body(scope, exchange):
+            is_json = b"json" in fields.get(b"content-type", b"")
+            body = BoundedBody(receive, exchange, bounds.body, bounds.depth if is_json else None)
+        if bounds.deadline is None:
+            await self._app(scope, body or receive, exchange)
+        else:
+            await self._timed(scope, receive, exchange, body, bounds.deadline)
+        if exchange.refused is not None:
+            problem, exchange.refused = exchange.refused, None
+            if exchange.status is None:
+                await ProblemResponse(problem)(scope, receive, exchange)
+
+    async def _timed(
+        self, scope: Scope, receive: Receive, exchange: Exchange, body: BoundedBody | None, seconds: float
+    ) -> None:
+        """Have a request answered before its deadline; else answer in place of the application."""
+        self._deadlines.begin(exchange, seconds)
+        try:
+            await self._app(scope, body or receive, exchange)
+        except asyncio.CancelledError:
+            # Others cancel, too; theirs stands.
+            if not self._deadlines.end(exchange, seconds) or _cancelled_by_others(exchange):
+                raise
+        except BaseException:
+            if self._deadlines.end(exchange, seconds):
+                _cancelled_by_others(exchange)
+            raise
+        else:
+            if not self._deadlines.end(exchange, seconds):
+                return
+            _cancelled_by_others(exchange)
+        if exchange.status is None:
+            exchange.refused = None
+            await ProblemResponse(_late(body, seconds))(scope, receive, exchange)
+
+    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a WebSocket on, unless its handshake is refused."""
+        refusal = self._refusal(scope, self._rules or self._load())
+        if refusal is None:
+            await self._websocket(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+
+    def _load(self) -> Rules:
+        self._rules = Rules.of(self._service.spec)
+        return self._rules
+
+    def _refusal(self, scope: Scope, rules: Rules) -> Problem | None:
+        """Return why a request is not looked at, None where it is."""
+        headers = scope["headers"]
+        if len(headers) > HEADER_FIELDS or sum([len(name) + len(value) for name, value in headers]) > HEADER_BYTES:
+            detail = f"Send at most {HEADER_FIELDS} header fields of {HEADER_BYTES // 1024} kB together."
+            return Problem(431, detail=detail, headers={"connection": "close"})
+        if rules.hosts is None:
+            return None
+        named = [value for name, value in headers if name == b"host"]
+        if len(named) != 1 or named[0].decode("latin-1") not in rules.hosts:
+            return Problem(400, detail="The Host header names no host of this service.")
+        return None
+
+
+def _has_body(scope: Scope, exchange: Exchange) -> bool:
+    length = exchange.fields.get(b"content-length")
+    if length is not None:
+        return length != b"0"
+    # In HTTP/1, a body has a length or is chunked.
+    return b"transfer-encoding" in exchange.fields or not scope.get("http_version", "").startswith("1")
+
+
+def _cancelled_by_others(exchange: Exchange) -> bool:
+    """Take the deadline's cancellation back; return whether another one stands."""
+    return exchange.task is not None and exchange.task.uncancel() > 0
+
+
+def _late(body: BoundedBody | None, seconds: float) -> Problem:
+    if body is not None and not body.complete:
+        detail = f"The body did not arrive within {seconds:g} s."
+        return Problem(408, detail=detail, headers={"connection": "close"})
+    return Problem(504, detail=f"The service did not answer within {seconds:g} s.")
