@@ -184,7 +184,7 @@ class Alarm:
             del self._limited[limited]
             limited.fire()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of the loop's timer, when nothing is under way any more."""
         if self._timer is not None:
             self._timer.cancel()

@@ -90,7 +90,9 @@ class OpenDependency:
         self._once = _made(bounded, self.bulkhead, self.throttle, self.breaker, self.alarm)
         self._again = _made(total, self.bulkhead, self.throttle, self.retry, self.breaker, self.hedging, self.alarm)
 
-    async def call(self, idempotent: bool, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def call(
+        self, idempotent: bool, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Call an asynchronous function; `idempotent` says that it may be called again.
 
         Raises:
@@ -158,7 +160,7 @@ class OpenDependency:
         """Wait a second at most for what was cancelled, and let go of the loop."""
         if self.hedging is not None:
             await self.hedging.close()
-        await self.alarm.close()
+        self.alarm.close()
 
 
 def _made(*layers: _Layer | None) -> Made:
