@@ -89,9 +89,11 @@ class RetrySpec:
         return max(asked + self._middle(attempt) * self.jitter * random, self.wait_after(attempt, random))
 
     def _middle(self, attempt: int) -> float:
-        longest = self.longest_wait.total_seconds()
+        first, longest = self.first_wait.total_seconds(), self.longest_wait.total_seconds()
+        if first == 0:
+            return 0.0
         try:
-            return min(self.first_wait.total_seconds() * self.growth ** (attempt - 1), longest)
+            return min(first * self.growth ** (attempt - 1), longest)
         except OverflowError:
             return longest
 

@@ -2,7 +2,7 @@
 
 After "Handling Overload" in Site Reliability Engineering (Google, 2016): of `requests` in a window, of which `accepts`
 were accepted, the next is not made with the probability (requests − k × accepts) / (requests + 1). Those that were not
-made count among the requests, so that the share grows while nothing is accepted.
+made count among the requests, so that the share grows while nothing is accepted. The book prefers a k of 2.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ class ThrottleSpec:
     """How much may fail before less is asked.
 
     Above a share of `failure_share` among the calls of the last `window`, whole seconds, calls begin to be held back:
-    at most `most_rejected` of them, and none before the window has `minimum_calls`. `failures` and `ignored` are as
-    for a breaker.
+    at most `most_rejected` of them, and none before the window has `minimum_calls`. A smaller share wastes fewer calls
+    on what refuses them, and takes longer to find out that it accepts more: in each window 1 / (1 − `failure_share`)
+    times as many are let through. `failures` and `ignored` are as for a breaker.
     """
 
-    failure_share: float = 0.1
+    failure_share: float = 0.5
     window: timedelta = timedelta(minutes=1)
     most_rejected: float = 0.9
     minimum_calls: int = 10
