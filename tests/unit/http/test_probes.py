@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from roadworthy import DeclarationError, NotRunning, Service
+from roadworthy import DeclarationError, NotRunning, Service, seconds
+from roadworthy.health.lag import LoopLag
 from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
@@ -127,6 +129,77 @@ async def test_a_service_adds_checks_of_its_own(serve: Any) -> None:
     async with asked(operations_app(Health(lambda: HealthState(), checks), unread)) as client:
         found = (await client.get("/health")).json()["checks"]
     assert (found["stock:soldOut"][0]["observedValue"], found["shop"][0]["output"]) == (3, "OSError: shut")
+
+
+async def test_the_operations_port_tells_of_groups_and_the_main_port_of_none(serve: Any) -> None:
+    service = Service("tested")
+
+    @service.check("bank", critical=True, groups=["checkout"])
+    async def bank() -> list[Reading]:
+        raise OSError("shut")
+
+    @service.check("stock", groups=("checkout", "front"))
+    async def stock() -> list[Reading]:
+        return [Reading("stock:soldOut", "pass", 3, "products")]
+
+    async with serve(FastAPI(), service) as running:
+        assert (await running.client.get("/health/front")).status_code == 404
+    async with asked(operations_app(Health(lambda: HealthState(), service.spec.checks), unread)) as client:
+        found = {name: await client.get(f"/health/{name}") for name in ("checkout", "front", "stock", "back", "")}
+        wrong = await client.post("/health/front")
+    assert {name: answer.status_code for name, answer in found.items()} == {
+        "checkout": 503,
+        "front": 200,
+        "stock": 200,
+        "back": 404,
+        "": 404,
+    }
+    assert set(found["checkout"].json()["checks"]) == {"bank", "stock:soldOut"}
+    assert set(found["front"].json()["checks"]) == {"stock:soldOut"}
+    assert found["back"].json()["detail"] == "No check is in a group 'back'; there are bank, checkout, front, stock."
+    assert wrong.status_code == 405
+
+
+async def test_liveness_fails_on_both_ports_while_the_loop_lags(serve: Any) -> None:
+    lagging = LoopLag(window=seconds(10))
+    for moment in range(20):
+        lagging.note(moment, moment + 2.0)
+    health = Health(lambda: HealthState(), lag=lagging, clock=lambda: 22.0)
+    async with serve(FastAPI()) as running:
+        running.stack.health = health
+        assert (await running.client.get("/livez")).status_code == 503
+        assert (await running.client.get("/readyz")).status_code == 200
+    async with asked(operations_app(health, unread)) as client:
+        assert (await client.get("/livez")).json() == {"status": "fail"}
+
+
+async def test_checks_are_looked_at_from_the_startup_to_the_shutdown_of_the_operations_port() -> None:
+    looks: list[int] = []
+    looked, ended = asyncio.Event(), asyncio.Event()
+
+    async def look() -> list[Reading]:
+        looks.append(1)
+        looked.set()
+        return []
+
+    async def receive() -> dict[str, Any]:
+        if not looked.is_set():
+            await looked.wait()
+            return {"type": "lifespan.startup"}
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            ended.set()
+
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(30):
+        await operations_app(Health(lambda: HealthState(), [Check("x", look)]), unread)(
+            {"type": "lifespan"}, receive, send
+        )
+    assert ended.is_set()
+    assert len(looks) == 1
+    assert asyncio.all_tasks() == before
 
 
 def test_a_check_cannot_take_the_name_of_one_that_is_there_anyway() -> None:

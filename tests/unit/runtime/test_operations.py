@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx
+
+from roadworthy.binding import Binding
 from roadworthy.cache.metrics import LOOKUPS
-from roadworthy.health.policy import Reading
+from roadworthy.health import metrics
+from roadworthy.health.policy import HealthState, Reading
 from roadworthy.health.spec import Check
-from roadworthy.runtime.operations import of_all
+from roadworthy.http.stack import install
+from roadworthy.runtime.operations import of_all, single
+from roadworthy.service import Service
 from roadworthy.telemetry.exposition import Family, Sample, Snapshot
+from roadworthy.telemetry.registry import MetricRegistry
 
 
 async def test_the_share_of_hits_is_that_of_all_processes() -> None:
@@ -30,3 +39,39 @@ async def test_the_share_of_hits_is_that_of_all_processes() -> None:
         ("people:hitRatio", 1.0),
         ("caches:store", None),
     ]
+
+
+async def test_both_ports_of_a_process_tell_of_one_health() -> None:
+    service = Service("shop")
+    looks = 0
+
+    @service.check("stock")
+    async def stock() -> list[Reading]:
+        nonlocal looks
+        looks += 1
+        return []
+
+    async def unused(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    stack = install(unused, service)
+    nothing: Any = None
+    binding = Binding(nothing, nothing, MetricRegistry(metrics.CATALOGUE))
+    state = HealthState()
+    private = single(service.spec, binding, lambda: state, "web", lambda: "ready", app=stack)
+
+    async def status(app: Any, path: str) -> int:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tested") as client:
+            return (await client.get(path)).status_code
+
+    async with service.bind(binding):
+        for _ in range(3):
+            assert [await status(app, "/health") for app in (stack, private)] == [200, 200]
+            assert [await status(app, "/readyz") for app in (stack, private)] == [200, 200]
+        assert looks == 1
+        state = HealthState(started=False)
+        assert [await status(app, "/readyz") for app in (stack, private)] == [503, 503]
+        state = HealthState()
+        stack.drain.start()
+        assert [await status(app, "/readyz") for app in (stack, private)] == [503, 503]
+    assert [await status(app, "/livez") for app in (stack, private)] == [200, 200]
