@@ -10,8 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from roadworthy.errors import DatabaseUnavailable, KeyRefused
-from roadworthy.http.problems import Problem, ProblemResponse, refused, unavailable
+from roadworthy.errors import DatabaseUnavailable, DependencyFailed, KeyRefused
+from roadworthy.http.problems import Problem, ProblemResponse, refused, unanswered, unavailable
 
 Handler = Callable[[Any, Any], Awaitable[ProblemResponse]]
 
@@ -28,6 +28,7 @@ def register_problems(app: object) -> None:
         (Problem, _problem),
         (DatabaseUnavailable, _unavailable),
         (KeyRefused, _refused),
+        (DependencyFailed, _unanswered),
         (_loaded("starlette.exceptions", "HTTPException"), _http_exception),
         (_loaded("fastapi.exceptions", "RequestValidationError"), _invalid),
     ]
@@ -58,6 +59,10 @@ async def _unavailable(_request: Any, error: DatabaseUnavailable) -> ProblemResp
 
 async def _refused(_request: Any, error: KeyRefused) -> ProblemResponse:
     return ProblemResponse(refused(error))
+
+
+async def _unanswered(_request: Any, error: DependencyFailed) -> ProblemResponse:
+    return ProblemResponse(unanswered(error))
 
 
 async def _http_exception(_request: Any, error: Any) -> ProblemResponse:

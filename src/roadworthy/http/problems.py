@@ -1,26 +1,30 @@
 """Errors as RFC 9457 problem details: the application's own, and whatever it let escape.
 
 An exception that nobody handled becomes a 500 that tells the request's id and nothing of the inside, and one log line
-with the traceback. A database that is away is no fault of the code's: that is a 503, and a log line without one. A
-response that has already begun cannot be taken back: the exception goes on to the server, which breaks the connection
-off, so that the client does not take a part for the whole.
+with the traceback. A database or a dependency that is away is no fault of the code's: that is a 503, or a 504 for an
+answer that did not come in time, and a log line without one. A response that has already begun cannot be taken back:
+the exception goes on to the server, which breaks the connection off, so that the client does not take a part for the
+whole.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from roadworthy.errors import DatabaseUnavailable, KeyRefused
+from roadworthy.errors import DatabaseUnavailable, DeadlineExceeded, DependencyFailed, KeyRefused
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.identity import REQUEST_ID
 from roadworthy.telemetry.logging import get_logger
 
 CONTENT_TYPE = b"application/problem+json"
+
+_RETRY_AFTER = 5
 
 _log = get_logger(__name__)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -73,6 +77,16 @@ def refused(error: KeyRefused) -> Problem:
     return Problem(error.status, detail=str(error), headers=headers)
 
 
+def unanswered(error: DependencyFailed) -> Problem:
+    """Return the answer to a request for which a dependency was not called, or did not answer, having logged why."""
+    _log.warning("dependency failed", dependency=error.dependency, error=type(error).__name__, reason=str(error))
+    if isinstance(error, DeadlineExceeded):
+        return Problem(504, detail="Something that the service depends on did not answer in time; try again.")
+    wait = _RETRY_AFTER if error.retry_after is None else max(math.ceil(error.retry_after), 1)
+    detail = "Something that the service depends on is not asked at the moment; try again."
+    return Problem(503, detail=detail, headers={"retry-after": str(wait)})
+
+
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -80,9 +94,11 @@ def _phrase(status: int) -> str:
         return "Error"
 
 
-def _problem_of(error: Problem | DatabaseUnavailable | KeyRefused) -> Problem:
+def _problem_of(error: Problem | DatabaseUnavailable | KeyRefused | DependencyFailed) -> Problem:
     if isinstance(error, Problem):
         return error
+    if isinstance(error, DependencyFailed):
+        return unanswered(error)
     return refused(error) if isinstance(error, KeyRefused) else unavailable(error)
 
 
@@ -128,7 +144,7 @@ class Problems:
         """Answer one request."""
         try:
             await self._app(scope, receive, exchange)
-        except (Problem, DatabaseUnavailable, KeyRefused) as error:
+        except (Problem, DatabaseUnavailable, KeyRefused, DependencyFailed) as error:
             if exchange.status is not None:
                 await self._failed(scope, receive, exchange)
                 return
