@@ -11,6 +11,8 @@ S = TypeVar("S")
 LONGEST_KEY: Final = 200
 _TIDIED: Final = 2
 _SAMPLED: Final = 16
+_IDLE_SECONDS: Final = 60.0
+"""For how long a key that has ended is kept where there is room: who comes again finds it, which is cheaper."""
 
 
 def fitted(key: str) -> str:
@@ -26,9 +28,9 @@ class Remembered(Generic[S]):
     A state is a float, the moment from which it is as good as none, or has that as `ends`, and as `used` how much it
     stands for.
 
-    Each `add` looks at two of the others, in turn, and forgets those that have ended, so that about as many are held as
-    still count. Where that leaves no room, it looks at more, and if none has ended forgets the one among them that does
-    so first: those that were taken from most, which somebody might want to have forgotten, last.
+    Each `add` looks at two of the others, in turn, and forgets those that ended a minute ago, so that about as many are
+    held as are in use. Where there is no room, it looks at more, and if none has ended forgets the one among them that
+    does so first: those that were taken from most, which somebody might want to have forgotten, last.
     """
 
     __slots__ = ("_most", "_turn", "evictions", "held")
@@ -46,18 +48,18 @@ class Remembered(Generic[S]):
     def add(self, key: str, state: S, now: float) -> None:
         """Remember a key that is not held yet."""
         if len(self.held) < self._most:
-            self._forget_ended(now, _TIDIED)
+            self._forget_ended(now - _IDLE_SECONDS, _TIDIED)
         elif not self._forget_ended(now, _SAMPLED):
             self._forget_least()
         self.held[key] = state
         self._turn.append(key)
 
-    def _forget_ended(self, now: float, looks: int) -> bool:
+    def _forget_ended(self, moment: float, looks: int) -> bool:
         held, turn = self.held, self._turn
         before = len(held)
         for _ in range(min(looks, len(turn))):
             key = turn.popleft()
-            if _standing(held[key])[0] <= now:
+            if _standing(held[key])[0] <= moment:
                 del held[key]
             else:
                 turn.append(key)
