@@ -17,7 +17,7 @@ from roadworthy.security import metrics as security_metrics
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import metrics as telemetry_metrics
 from roadworthy.telemetry.metrics import UNMATCHED_ROUTE
-from roadworthy.telemetry.spec import OVERFLOW, Label, MetricSpec
+from roadworthy.telemetry.spec import OVERFLOW, Label, MetricSpec, bucket_label
 
 TARGET_LABELS = ("job", "instance", "service")
 """What a scrape adds to every series."""
@@ -101,16 +101,6 @@ def _series(metric: MetricSpec, spec: ServiceSpec, app: App | None) -> Iterator[
     yield Series(f"{metric.name}_bucket", "counter", {**labels, "le": bounds})
     yield Series(f"{metric.name}_sum", "counter", labels)
     yield Series(f"{metric.name}_count", "counter", labels)
-
-
-def bucket_label(bound: float) -> str:
-    """Return the `le` label of a bucket as the Prometheus text format writes it: 0.2, 1.0, 1e+06."""
-    text = repr(float(bound))
-    whole, point, fraction = text.partition(".")
-    if not point or len(whole) <= 6 or "e" in fraction:
-        return text
-    digits = f"{whole[0]}.{whole[1:]}{fraction}".rstrip("0.")
-    return f"{digits}e+{len(whole) - 1:02d}"
 
 
 def _values(label: Label) -> Values | None:

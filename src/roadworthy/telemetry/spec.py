@@ -98,3 +98,13 @@ def service_labels(metric: str, labels: dict[str, tuple[str, ...] | None]) -> tu
         if name in _RESERVED_LABELS:
             raise DeclarationError(f"metric {metric!r} uses the label {name!r}, which Prometheus sets; rename it")
     return tuple(Label(name, tuple(values) if values is not None else None) for name, values in labels.items())
+
+
+def bucket_label(bound: float) -> str:
+    """Return the `le` label of a bucket as the Prometheus text format writes it: 0.2, 1.0, 1e+06."""
+    text = repr(float(bound))
+    whole, point, fraction = text.partition(".")
+    if not point or len(whole) <= 6 or "e" in fraction:
+        return text
+    digits = f"{whole[0]}.{whole[1:]}{fraction}".rstrip("0.")
+    return f"{digits}e+{len(whole) - 1:02d}"

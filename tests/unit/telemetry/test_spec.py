@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client.utils import floatToGoString
 
 from roadworthy.errors import DeclarationError
-from roadworthy.telemetry.spec import Label, MetricSpec, service_labels
+from roadworthy.telemetry.spec import Label, MetricSpec, bucket_label, service_labels
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,10 @@ def test_a_histogram_is_found_under_three_names() -> None:
 
 def test_a_services_labels_keep_their_values() -> None:
     assert service_labels("m", {"a": ("x",), "b": None}) == (Label("a", ("x",)), Label("b"))
+
+
+@pytest.mark.parametrize(
+    "bound", [0.005, 0.2, 1, 2.5, 10, 100_000, 999_999, 1_000_000, 1_500_000, 123_456_789.0, 1e12, 1e22, 1e-7]
+)
+def test_a_bucket_is_labelled_as_it_is_exported(bound: float) -> None:
+    assert bucket_label(bound) == floatToGoString(bound)  # type: ignore[no-untyped-call]
