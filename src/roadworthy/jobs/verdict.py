@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from roadworthy.errors import EncryptionKeyMissing, RateLimited, RoadworthyError
+from roadworthy.errors import BreakerOpen, EncryptionKeyMissing, RateLimited, RoadworthyError
 from roadworthy.jobs.control import GiveUp, Snooze
 from roadworthy.jobs.engine import PLAIN, Bury, ClaimedJob, Done, Failure, Outcome, Postpone, Retry
 from roadworthy.jobs.failure import failure_of
@@ -23,6 +23,8 @@ _ELSEWHERE = timedelta(seconds=15)
 _MOST_ELSEWHERE = 240
 """An hour of rolling out."""
 _SPREAD = 4
+_PROBED = 1
+"""Seconds in which others find out whether the breaker may close."""
 
 
 class NewerArguments(RoadworthyError):
@@ -66,15 +68,18 @@ def _wanted(error: BaseException, jitter: float) -> timedelta | None:
     if isinstance(error, RateLimited) and math.isfinite(error.retry_after):
         # Spread a little, so that those that were denied together do not all come back together.
         return timedelta(seconds=error.retry_after * (1 + jitter / _SPREAD))
+    if isinstance(error, BreakerOpen) and error.retry_after is not None:
+        # An attempt would be wasted, for nothing was tried. A breaker lets few calls through at first.
+        return timedelta(seconds=_PROBED + error.retry_after * (1 + jitter / _SPREAD))
     return None
 
 
 def verdict(job: ClaimedJob, error: BaseException, backoff: Backoff, jitter: float, keys: Keys | None) -> Outcome:
     """Return what becomes of `job`, whose attempt raised `error`.
 
-    One that a rate limit denied comes again when that admits it. One that this process cannot run, because it lacks a
-    newer version or a key, is left to others for an hour: while a version is rolled out, there are some that can.
-    `jitter` is a random number from 0 up to 1.
+    One that a rate limit denied comes again when that admits it, one that met an open breaker when that may close. One
+    that this process cannot run, because it lacks a newer version or a key, is left to others for an hour: while a
+    version is rolled out, there are some that can. `jitter` is a random number from 0 up to 1.
     """
     if (wanted := _wanted(error, jitter)) is not None:
         log.info("job snoozed", again_in_seconds=round(wanted.total_seconds(), 2), snoozes=job.options.snoozes + 1)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.websockets import WebSocket
 
-from roadworthy.errors import DatabaseUnavailable
+from roadworthy.errors import BreakerOpen, BulkheadFull, DatabaseUnavailable, DeadlineExceeded
 from roadworthy.http.frameworks import register_problems
 from roadworthy.http.problems import Problem, ProblemResponse
 
@@ -112,6 +112,37 @@ async def test_a_database_that_is_away_is_503_without_a_traceback(
     assert response.json()["title"] == "Service Unavailable"
     assert "postgresql" not in response.text
     assert [(line["event"], line["log_level"]) for line in logged] == [("database unavailable", "warning")]
+    assert "exc_info" not in logged[0]
+
+
+@pytest.mark.parametrize("framework", [True, False])
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (BreakerOpen("breaker 'secretary' is open", "secretary", 7.2), 503, "8"),
+        (BreakerOpen("breaker 'secretary' is open", "secretary", 0.0), 503, "1"),
+        (BulkheadFull("secretary is busy", "secretary"), 503, "5"),
+        (DeadlineExceeded("secretary did not answer", "secretary"), 504, None),
+    ],
+)
+async def test_a_dependency_that_is_away_is_503_or_504_and_is_not_named(
+    serve: Any, logged: list[dict[str, Any]], framework: bool, error: Exception, status: int, retry_after: str | None
+) -> None:
+    app: Any = FastAPI()
+
+    @app.get("/")
+    async def away() -> None:
+        raise error
+
+    async def plain(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    async with serve(app if framework else plain) as running:
+        response = await running.client.get("/")
+    assert (response.status_code, response.headers.get("retry-after")) == (status, retry_after)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "secretary" not in response.text
+    assert [(line["event"], line["dependency"]) for line in logged] == [("dependency failed", "secretary")]
     assert "exc_info" not in logged[0]
 
 
