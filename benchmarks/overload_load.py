@@ -1,6 +1,6 @@
 """An open load over HTTP/1.1: requests leave when they are due, whatever became of those before; a process of its own.
 
-    python -m benchmarks.overload_load PORT PATH RATE SECONDS [--probe PATH] [--even] [--seed N] [--method METHOD]
+    python -m benchmarks.overload_load PORT PATH RATE SECONDS [--even] [--seed N] [--method METHOD] [--closed N]
 
 Prints one JSON object: for each request when it was due, in seconds since the beginning, its latency in seconds from
 then and its status, 0 for one that was given up; and the same for probes, ten of which are sent a second.
@@ -125,6 +125,22 @@ class Load:
             return
         connection.send(self._request, due)
 
+    async def run_closed(self, callers: int, seconds: float) -> None:
+        """Have so many callers send one request after the other."""
+        self.began = time.perf_counter()
+        sent = 0
+        while time.perf_counter() - self.began < seconds:
+            while sent - len(self.records) < callers:
+                sent += 1
+                self.send(time.perf_counter())
+            await asyncio.sleep(0)
+        for _ in range(int(PATIENCE * 120)):
+            if len(self.records) >= sent:
+                break
+            await asyncio.sleep(0.01)
+        for connection in list(self.idle):
+            connection.close()
+
     async def run(self, dues: list[float]) -> None:
         """Send a request at each of `dues`, in seconds from now, and wait until each has an end."""
         self.began = time.perf_counter()
@@ -152,6 +168,9 @@ def dues(rate: float, seconds: float, *, even: bool, seed: int) -> list[float]:
 async def loaded(options: argparse.Namespace) -> dict[str, list[Record]]:
     """Put the load on, and return what became of it."""
     load = Load(options.port, options.path, options.method)
+    if options.closed:
+        await load.run_closed(options.closed, options.seconds)
+        return {"requests": load.records, "probes": []}
     probes = Load(options.port, "/livez")
     async with asyncio.TaskGroup() as group:
         group.create_task(load.run(dues(options.rate, options.seconds, even=options.even, seed=options.seed)))
@@ -168,6 +187,7 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--even", action="store_true", help="at even distances")
     parser.add_argument("--method", default="GET")
+    parser.add_argument("--closed", type=int, default=0, help="so many callers one request after the other, at no rate")
     parser.add_argument("--seed", type=int, default=1)
     json.dump(loop.run(loaded(parser.parse_args())), sys.stdout)
 

@@ -32,12 +32,16 @@ FEWEST_SAMPLES = 10
 MOST_SAMPLES = 400
 MOST_KINDS = 1000
 PROVEN_FOR = 10.0
-"""Seconds of overload after which the usual latency is measured anew, and after which a limit that was too high may be
-tried again."""
+"""Seconds of overload after which the usual latency is measured anew."""
+CEILING_FOR = 30.0
+"""Seconds after which a limit that was too high may be tried again."""
 
 _MEMORY = 200
 _RISE = 1.25
 _DEVIATIONS = 2.0
+_PROVEN = 0.2
+_DOUBT = 0.2
+_FELL = 0.7
 
 
 @dataclass(slots=True)
@@ -54,8 +58,8 @@ class _Kind:
 class AdaptiveLimit:
     """The number of requests that may be under way at once: `limit`, from `least` to `most`.
 
-    `saturated` is for the caller to set when the limit kept a request waiting or away: a limit that nobody met says
-    nothing about what would be beyond.
+    `saturate` is to be called when the limit keeps a request waiting or away: a limit that nobody met says nothing about
+    what would be beyond.
     """
 
     __slots__ = (
@@ -64,12 +68,14 @@ class AdaptiveLimit:
         "_ceiling_until",
         "_clock",
         "_count",
+        "_first",
         "_kinds",
         "_least",
         "_level",
         "_most",
         "_probing",
         "_proven",
+        "_saturated",
         "_since",
         "_slower",
         "_squares",
@@ -77,7 +83,6 @@ class AdaptiveLimit:
         "_sum",
         "_window",
         "limit",
-        "saturated",
         "usual",
     )
 
@@ -90,9 +95,9 @@ class AdaptiveLimit:
         most: int = 1000,
         slower: float = 1.4,
     ) -> None:
-        """Begin at `initial`. `slower` is the latency at the limit, as a multiple of the usual one; `clock` in seconds."""
+        """Begin at `initial`. At the limit, latency is `slower` times the usual one. `clock` tells seconds."""
         self.limit = initial
-        self.saturated = False
+        self._saturated = False
         self.usual = 0.0
         self._clock = clock
         self._least = least
@@ -101,7 +106,8 @@ class AdaptiveLimit:
         self._level = float(initial)
         self._kinds: dict[Hashable, _Kind] = {}
         self._starting = True
-        self._probing = False
+        self._probing = 0.0
+        self._first = (self._level, 1.0)
         self._before: tuple[float, float] | None = None
         self._ceiling = math.inf
         self._ceiling_until = -math.inf
@@ -123,7 +129,7 @@ class AdaptiveLimit:
             known = self._kinds[kind] = _Kind(took)
         if failed:
             took = max(took, known.usual)
-        elif 2 * in_flight <= self.limit or known.samples < FEWEST_SAMPLES:
+        elif 4 * in_flight <= self.limit or in_flight == 1 or known.samples < FEWEST_SAMPLES:
             known.samples = samples = min(known.samples + 1, _MEMORY)
             known.usual += (took - known.usual) / samples
             self.usual += (known.usual - self.usual) / _MEMORY if self.usual else known.usual
@@ -141,6 +147,12 @@ class AdaptiveLimit:
         if count >= FEWEST_SAMPLES and count >= self.limit:
             self._conclude(now)
 
+    def saturate(self, now: float) -> None:
+        """Note that the limit was met: what is measured under it begins now."""
+        if not self._saturated:
+            self._begin(now)
+            self._saturated = True
+
     def _begin(self, now: float) -> None:
         """Begin a window: of requests that begin from now on, under the limit as it is now."""
         self._since = now
@@ -148,22 +160,21 @@ class AdaptiveLimit:
         self._count = 0
         self._sum = 0.0
         self._squares = 0.0
-        self.saturated = False
+        self._saturated = False
 
     def _conclude(self, now: float) -> None:
-        if self._probing:
-            self._proved(now)
-            return
-        if not self.saturated:
-            if self._count >= MOST_SAMPLES:
-                self._begin(now)
-            return
-        if now - self._proven > PROVEN_FOR and self.limit > self._least:
-            self._probe(now)
-            return
         mean = self._sum / self._count
         error = math.sqrt(max(self._squares / self._count - mean * mean, 0.0) / self._count) * _DEVIATIONS
-        if mean - error > self._slower:
+        if self._probing:
+            if error < _PROVEN * mean or self._count >= MOST_SAMPLES // 4:
+                self._probed(mean, error, now)
+        elif not self._saturated:
+            if self._count >= MOST_SAMPLES:
+                self._begin(now)
+        elif now - self._proven > PROVEN_FOR and self.limit > self._least:
+            self._first = (self._level, mean)
+            self._probe(mean, now)
+        elif mean - error > self._slower:
             self._lower(mean, now)
         elif mean + error < self._slower or self._count >= MOST_SAMPLES:
             self._raise(mean, now)
@@ -175,14 +186,14 @@ class AdaptiveLimit:
             # As a queue, it would have become shorter as the limit did.
             if self._level <= 0.75 * level:
                 if mean > slowness * (1 + self._level / level) / 2:
-                    self._relearn()
+                    self._relearn(1.0)
                     self._before = None
                     self._set(level, now)
                     return
                 self._before = (self._level, mean)
         else:
             self._before = (self._level, mean)
-        self._ceiling, self._ceiling_until = math.floor(self._level), now + PROVEN_FOR
+        self._ceiling, self._ceiling_until = math.floor(self._level), now + CEILING_FOR
         self._set(self._level * max(0.5, self._slower / mean), now)
 
     def _raise(self, mean: float, now: float) -> None:
@@ -197,32 +208,32 @@ class AdaptiveLimit:
         self.limit = math.floor(self._level)
         self._begin(now)
 
-    def _probe(self, now: float) -> None:
-        """Have fewer under way for a window, to see what latency is without a queue."""
-        self._probing = True
+    def _probe(self, mean: float, now: float) -> None:
+        """Have half as many under way for a window, to see whether latency falls from `mean`."""
+        self._probing = mean
         self.limit = max(self._least, self.limit // 2)
         self._begin(now)
 
-    def _proved(self, now: float) -> None:
-        faster = self._relearn()
-        if faster < 0.75 and self.limit > self._least:
-            self._probe(now)
+    def _probed(self, mean: float, error: float, now: float) -> None:
+        if mean < _FELL * self._probing and self.limit > self._least:
+            self._probe(mean, now)
             return
-        self._probing = False
+        level, slowness = self._first
+        self._probing = 0.0
         self._proven = now
-        self._set(self._level, now)
+        self._relearn(1.0 if abs(mean - 1) > error else _DOUBT)
+        # By Little's law: as many as are under way at the rate that was reached, each at its usual latency.
+        queued = slowness / mean
+        if queued > self._slower:
+            self._starting = False
+            level *= self._slower / queued
+        self._set(level, now)
 
-    def _relearn(self) -> float:
-        """Take the latencies of this window for the usual ones; return their mean ratio to what was usual before."""
-        ratios = 0.0
-        count = 0
+    def _relearn(self, weight: float) -> None:
+        """Take the latencies of this window for the usual ones, with a `weight` of up to 1."""
         for known in self._kinds.values():
             if known.window == self._window and known.count:
-                mean = known.took / known.count
-                ratios += known.count * mean / known.usual if known.usual > 0 else known.count
-                count += known.count
                 # Of a few requests, the mean says little.
-                weight = min(1.0, known.count / FEWEST_SAMPLES)
-                known.usual += (mean - known.usual) * weight
+                share = weight * min(1.0, known.count / FEWEST_SAMPLES)
+                known.usual += (known.took / known.count - known.usual) * share
                 known.samples = max(known.samples, known.count)
-        return ratios / count if count else 1.0

@@ -44,8 +44,9 @@ class Priority(IntEnum):
 
 _PATIENCE = (0.5, 0.5, 2.0, 4.0)
 """How long each priority waits, as a multiple of a request's usual time."""
-_PLACES = (0, 0, 2, 4)
-"""How many more may wait of each priority."""
+_PLACES = (0.25, 0.25, 1.0, 1.0)
+_FEWEST_PLACES = (1, 1, 4, 4)
+"""How many may wait of each priority: a share of the limit, and at least so many."""
 _LONGEST_WAIT = 1.0
 _SHORTEST_WAIT = 0.002
 
@@ -132,7 +133,7 @@ class Gate:
         if self.in_flight < self.limit.limit and not self._waiting:
             self.in_flight += 1
             return True
-        self.limit.saturated = True
+        self.limit.saturate(now)
         return False
 
     def wait(self, priority: Priority, decide: Callable[[bool], None]) -> Waiting:
@@ -141,12 +142,16 @@ class Gate:
         room = self._room[priority]
         room.append(waiting)
         self._waiting += 1
-        most = (self._batch() if self.behind else max(1, self.limit.limit // 4)) + _PLACES[priority]
-        if len(room) > most:
+        if len(room) > self._places(priority):
             self._turn_away(room.pop(0))
         if self._waiting and not self._timing:
             self._time()
         return waiting
+
+    def _places(self, priority: Priority) -> int:
+        if self.behind and priority <= Priority.READ:
+            return self._batch()
+        return max(int(self.limit.limit * _PLACES[priority]), _FEWEST_PLACES[priority])
 
     def give_up(self, waiting: Waiting) -> None:
         """Forget a request that no longer waits, its client being gone."""
