@@ -72,11 +72,47 @@ class Breaker:
     """One breaker of one process. Tasks and threads may use it together.
 
     Every change is made under a lock that is held for a few operations, never while a call runs, an exception or a
-    result is judged, or a listener is told.
+    result is judged, or a listener is told. While a window of calls holds no failure, another success only adds to
+    `successes`, by one `+=` that the interpreter's lock does not let another thread into.
 
     `successes`, `failures`, `ignored` and `rejected` count the calls since it was made, whatever its state; `slow`
     those of the first two that took too long, `transitions` the changes of its state.
     """
+
+    __slots__ = (
+        "_by_time",
+        "_changed",
+        "_clock",
+        "_exceeded",
+        "_free",
+        "_half_open_wait",
+        "_is_failure",
+        "_is_ignored",
+        "_judge_result",
+        "_lock",
+        "_needed",
+        "_openings",
+        "_passing",
+        "_probes",
+        "_random",
+        "_settled",
+        "_settles",
+        "_slow_after",
+        "_state",
+        "_telling",
+        "_timed",
+        "_until",
+        "_untold",
+        "_window",
+        "failures",
+        "ignored",
+        "name",
+        "rejected",
+        "slow",
+        "spec",
+        "successes",
+        "transitions",
+    )
 
     def __init__(
         self,
@@ -110,8 +146,9 @@ class Breaker:
         self._passing: Permit | None = None
         self._window: Outcomes | None = None
         self._needed = spec.needed
-        # True while a success changes nothing: a full count window without a failure, or no window at all.
+        # True while a success changes nothing but its count: a full window of calls without a failure, or none at all.
         self._settled = False
+        self._settles = spec.window == "count" and not self._timed and self._judge_result is None
         self._exceeded = False
         # Calls that run half open, oldest first, and since when.
         self._probes: dict[Permit, float] = {}
@@ -142,7 +179,10 @@ class Breaker:
         except BaseException:
             self.released(permit)
             raise
-        self.succeeded(permit, self._clock() - began if self._timed else 0.0, result)
+        if self._settled and permit is self._passing:
+            self.successes += 1
+        else:
+            self.succeeded(permit, self._clock() - began if self._timed else 0.0, result)
         return result
 
     def call_sync(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -159,7 +199,10 @@ class Breaker:
         except BaseException:
             self.released(permit)
             raise
-        self.succeeded(permit, self._clock() - began if self._timed else 0.0, result)
+        if self._settled and permit is self._passing:
+            self.successes += 1
+        else:
+            self.succeeded(permit, self._clock() - began if self._timed else 0.0, result)
         return result
 
     def __call__(self, function: F) -> F:
@@ -200,17 +243,12 @@ class Breaker:
 
     def succeeded(self, permit: Permit, seconds: float = 0.0, result: object = None) -> None:
         """Report that a call returned `result` after `seconds`, which matter if its spec has `slow_after`."""
-        if self._judge_result is not None and self._judged(permit, self._judge_result, result):
+        if self._settled and permit is self._passing:
+            self.successes += 1
+        elif self._judge_result is not None and self._judged(permit, self._judge_result, result):
             self._report(permit, FAILED, seconds)
-        elif self._timed:
-            self._report(permit, 0, seconds)
         else:
-            with self._lock:
-                self.successes += 1
-                if not self._settled or permit is not self._passing:
-                    self._record(permit, 0)
-            if self._untold:
-                self._tell()
+            self._report(permit, 0, seconds)
 
     def failed(self, permit: Permit, seconds: float, error: Exception) -> None:
         """Report that a call raised `error` after `seconds`."""
@@ -329,27 +367,28 @@ class Breaker:
                 self.failures += 1
             else:
                 self.successes += 1
-            if outcome or not self._settled or permit is not self._passing:
-                self._record(permit, outcome)
+            self._record(permit, outcome)
         if self._untold:
             self._tell()
 
     def _record(self, permit: Permit, outcome: int) -> None:
         """Add a call to the window if it began in this state, and decide."""
-        now = 0.0
         if self._state == "half_open":
             self._open_if_overdue(self._clock())
             if self._probes.pop(permit, None) is None:
                 return
         elif permit is not self._passing:
             return
-        elif self._by_time:
-            now = self._clock()
         if (window := self._window) is None:
             return
-        window.add(outcome, now)
-        if window.calls >= self._needed:
-            self._decide(window)
+        window.add(outcome, self._clock() if self._by_time else 0.0)
+        if self._state == "half_open" or window.failures or window.slow:
+            self._settled = False
+            if window.calls >= self._needed:
+                self._decide(window)
+        else:
+            self._exceeded = False
+            self._settled = self._settles and window.calls == self.spec.size
 
     def _decide(self, window: Outcomes) -> None:
         """Open or close, if the window says so; there are enough calls in it."""
@@ -363,7 +402,6 @@ class Breaker:
             self._go(*(("closed", f"{window.calls} calls went well enough") if why is None else ("open", why)))
         elif why is None:
             self._exceeded = False
-            self._settled = not (self._by_time or window.failures or window.slow or window.calls < spec.size)
         elif self._state == "closed":
             self._go("open", why)
         elif not self._exceeded:
@@ -393,7 +431,7 @@ class Breaker:
         self._probes = {}
         self._free = spec.permits
         self._exceeded = False
-        self._settled = state == "disabled"
+        self._settled = state == "disabled" and not self._timed and self._judge_result is None
         self._window = None
         self._by_time = False
         self._needed = spec.needed

@@ -53,34 +53,35 @@ class CountWindow:
 class TimeWindow:
     """The calls that ended in this second and the `size - 1` before it, one sum for each."""
 
-    __slots__ = ("_calls", "_failures", "_second", "_slow", "calls", "failures", "size", "slow")
+    __slots__ = ("_calls", "_failures", "_next", "_position", "_slow", "calls", "failures", "size", "slow")
 
     def __init__(self, size: int, now: float) -> None:
         self.size = size
         self.calls = self.failures = self.slow = 0
         self._calls, self._failures, self._slow = [0] * size, [0] * size, [0] * size
-        self._second = int(now)
+        self._next = int(now) + 1
+        self._position = 0
 
     def add(self, outcome: int, now: float) -> None:
         """See `Outcomes.add`."""
-        if now >= self._second + 1:
+        if now >= self._next:
             self.advance(now)
-        position = self._second % self.size
         self.calls += 1
-        self._calls[position] += 1
+        self._calls[self._position] += 1
         if outcome:
             self.failures += outcome & FAILED
-            self._failures[position] += outcome & FAILED
+            self._failures[self._position] += outcome & FAILED
             self.slow += outcome >> 1
-            self._slow[position] += outcome >> 1
+            self._slow[self._position] += outcome >> 1
 
     def advance(self, now: float) -> None:
         """See `Outcomes.advance`."""
-        second = int(now)
-        for passed in range(self._second + 1, self._second + 1 + min(second - self._second, self.size)):
-            position = passed % self.size
+        passed = int(now) + 1 - self._next
+        for _ in range(min(passed, self.size)):
+            position = self._position = (self._position + 1) % self.size
             self.calls -= self._calls[position]
             self.failures -= self._failures[position]
             self.slow -= self._slow[position]
             self._calls[position] = self._failures[position] = self._slow[position] = 0
-        self._second = max(second, self._second)
+        if passed > 0:
+            self._next += passed
