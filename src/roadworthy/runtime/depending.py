@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from roadworthy.resilience import dependency_metrics
+from roadworthy.resilience import breaker_metrics, dependency_metrics
 from roadworthy.resilience.dependency import Dependencies
 
 if TYPE_CHECKING:
@@ -19,4 +19,6 @@ async def opened(spec: ServiceSpec, registry: MetricRegistry) -> AsyncIterator[D
     """Serve the dependencies and batches of `spec` within an `async with`."""
     async with Dependencies.open(spec.dependencies, spec.batches) as dependencies:
         dependency_metrics.track(registry, dependencies)
+        breakers = [one.breaker for one in dependencies.of.values() if one.breaker is not None]
+        breaker_metrics.track(registry, breakers)
         yield dependencies

@@ -24,7 +24,7 @@ from roadworthy.health import metrics as health_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
-from roadworthy.resilience import dependency_metrics, shedding_metrics
+from roadworthy.resilience import breaker_metrics, dependency_metrics, shedding_metrics
 from roadworthy.runtime import caching, depending
 from roadworthy.runtime import keys as api_keys
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
@@ -131,6 +131,7 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *cache_metrics.CATALOGUE,
         *security_metrics.CATALOGUE,
         *dependency_metrics.CATALOGUE,
+        *breaker_metrics.CATALOGUE,
         *shedding_metrics.CATALOGUE,
         *spec.metrics,
     )
