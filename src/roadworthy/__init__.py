@@ -54,6 +54,7 @@ from roadworthy.handles.api_keys import ApiKeys
 from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.dead_letters import DeadLetters
+from roadworthy.handles.dependency import Batch, Dependency
 from roadworthy.handles.jobs import Job, Queue
 from roadworthy.handles.limit import RateLimit
 from roadworthy.handles.lock import Lock
@@ -72,6 +73,13 @@ from roadworthy.jobs.limits import Limit, Rate, per_hour, per_minute, per_second
 from roadworthy.jobs.spec import Backoff
 from roadworthy.limits.decision import Decision
 from roadworthy.limits.quota import Quota
+from roadworthy.resilience.breaker_spec import BreakerSpec as Breaker
+from roadworthy.resilience.bulkhead import BulkheadSpec as Bulkhead
+from roadworthy.resilience.deadline import deadline_headers, time_left
+from roadworthy.resilience.fallback import Answer, constant, last_known
+from roadworthy.resilience.hedging import HedgeSpec as Hedge
+from roadworthy.resilience.retry import RetrySpec as Retry
+from roadworthy.resilience.throttle import ThrottleSpec as Throttle
 from roadworthy.scaling.spec import Policy as ScalingPolicy
 from roadworthy.scaling.spec import Resources, Scaling
 from roadworthy.scaling.spec import down as scale_down
@@ -82,10 +90,14 @@ from roadworthy.service import Service, ServiceSpec
 
 __all__ = [
     "AlreadyRunning",
+    "Answer",
     "ApiKey",
     "ApiKeys",
     "Backoff",
+    "Batch",
+    "Breaker",
     "BreakerOpen",
+    "Bulkhead",
     "BulkheadFull",
     "Cache",
     "CacheStatistics",
@@ -100,12 +112,14 @@ __all__ = [
     "DeadlineExceeded",
     "Decision",
     "DeclarationError",
+    "Dependency",
     "DependencyFailed",
     "EgressRefused",
     "EncryptionKeyMissing",
     "FinishedJob",
     "Gauge",
     "GiveUp",
+    "Hedge",
     "Histogram",
     "InvalidArguments",
     "InvalidFilter",
@@ -140,6 +154,7 @@ __all__ = [
     "Reading",
     "Resource",
     "Resources",
+    "Retry",
     "RoadworthyError",
     "Scaling",
     "ScalingPolicy",
@@ -151,6 +166,7 @@ __all__ = [
     "Snooze",
     "SourceCancelled",
     "SourceTimeout",
+    "Throttle",
     "TransactionEnded",
     "UniqueKeyTaken",
     "WorkerStuck",
@@ -160,13 +176,16 @@ __all__ = [
     "__version__",
     "cloudflare",
     "cloudfront",
+    "constant",
     "current_job",
     "days",
+    "deadline_headers",
     "edge_tags",
     "fastly",
     "from_thread",
     "hours",
     "immutable",
+    "last_known",
     "load_queries",
     "minutes",
     "per_hour",
@@ -178,6 +197,7 @@ __all__ = [
     "seconds",
     "secret",
     "shared",
+    "time_left",
     "url_check",
     "varnish",
 ]

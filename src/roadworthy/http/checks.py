@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from roadworthy.duration import seconds
 from roadworthy.health.checks import cache_check, database_check, queue_check, redis_check
+from roadworthy.health.dependencies import dependency_check
 from roadworthy.health.policy import Reading
 from roadworthy.health.resources import disk_check, memory_check
 from roadworthy.health.spec import Check
@@ -14,6 +15,7 @@ from roadworthy.jobs.workers import consumers
 
 if TYPE_CHECKING:
     from roadworthy.binding import Binding
+    from roadworthy.resilience.spec import DependencySpec
     from roadworthy.service import ServiceSpec
 
 _REDIS_PATIENCE = 0.9
@@ -35,6 +37,7 @@ def service_checks(spec: ServiceSpec, binding: Callable[[], Binding]) -> tuple[C
         checks.append(_caches(binding))
     if uses_redis(spec):
         checks.append(_redis(spec.name, binding))
+    checks += [_dependency(one, binding) for one in spec.dependencies if one.breaker or one.check]
     checks += [disk_check(lambda: binding().data_directory), memory_check()]
     return (*checks, *spec.checks)
 
@@ -58,6 +61,15 @@ def _redis(service: str, binding: Callable[[], Binding]) -> Check:
         return await check.run()
 
     return Check("redis", run, critical=False, every=seconds(2))
+
+
+def _dependency(spec: DependencySpec, binding: Callable[[], Binding]) -> Check:
+    async def states() -> Mapping[str, int]:
+        dependencies = binding().dependencies
+        breaker = None if dependencies is None else dependencies.of[spec.name].breaker
+        return {} if breaker is None else {breaker.state: 1}
+
+    return dependency_check(spec.name, states, spec.check, critical=spec.critical, timeout=spec.timeout)
 
 
 def _caches(binding: Callable[[], Binding]) -> Check:
