@@ -26,6 +26,7 @@ class Binding:
     `engine` keeps the jobs in the database behind `pool`, so that they join its transactions. `caches` are the
     declared ones, as are `limits`. `keys` are those of encrypted jobs, `api_keys` verify those of
     requests. `purger` purges the CDNs. Health looks at the Redis at `redis_url`, and at the disk of `data_directory`.
+    Requests come through `trusted_proxies`.
     """
 
     pool: Pool
@@ -35,6 +36,7 @@ class Binding:
     purger: Purger | None = None
     caches: Caches | None = None
     limits: Limiters | None = None
+    trusted_proxies: int = 0
     redis_url: str | None = None
     data_directory: Path | None = None
     api_keys: Mapping[str, Verifier] | None = None

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from roadworthy.errors import DatabaseUnavailable, DependencyFailed, KeyRefused
-from roadworthy.http.problems import Problem, ProblemResponse, refused, unanswered, unavailable
+from roadworthy.errors import DatabaseUnavailable, DependencyFailed, KeyRefused, RateLimited
+from roadworthy.http.problems import Problem, ProblemResponse, exceeded, refused, unanswered, unavailable
 
 Handler = Callable[[Any, Any], Awaitable[ProblemResponse]]
 
@@ -29,6 +29,7 @@ def register_problems(app: object) -> None:
         (DatabaseUnavailable, _unavailable),
         (KeyRefused, _refused),
         (DependencyFailed, _unanswered),
+        (RateLimited, _limited),
         (_loaded("starlette.exceptions", "HTTPException"), _http_exception),
         (_loaded("fastapi.exceptions", "RequestValidationError"), _invalid),
     ]
@@ -63,6 +64,10 @@ async def _refused(_request: Any, error: KeyRefused) -> ProblemResponse:
 
 async def _unanswered(_request: Any, error: DependencyFailed) -> ProblemResponse:
     return ProblemResponse(unanswered(error))
+
+
+async def _limited(_request: Any, error: RateLimited) -> ProblemResponse:
+    return ProblemResponse(exceeded(error.decision))
 
 
 async def _http_exception(_request: Any, error: Any) -> ProblemResponse:

@@ -10,16 +10,19 @@ whole.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from roadworthy.errors import DatabaseUnavailable, DeadlineExceeded, DependencyFailed, KeyRefused
+from roadworthy.errors import DatabaseUnavailable, DeadlineExceeded, DependencyFailed, KeyRefused, RateLimited
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.identity import REQUEST_ID
+from roadworthy.limits.decision import Decision
+from roadworthy.limits.headers import QUOTA_EXCEEDED, legacy, policy, policy_name, remaining, seconds_until
 from roadworthy.telemetry.logging import get_logger
 
 CONTENT_TYPE = b"application/problem+json"
@@ -87,6 +90,28 @@ def unanswered(error: DependencyFailed) -> Problem:
     return Problem(503, detail=detail, headers={"retry-after": str(wait)})
 
 
+def exceeded(decision: Decision, drawn: float | None = None, now: float | None = None) -> Problem:
+    """Return the answer to a request that a rate limit denies.
+
+    `drawn`, from 0 to 1, draws out the time after which to come back; `now`, in Unix time, asks for X-RateLimit-* too.
+    """
+    seconds = seconds_until(decision, random.random() if drawn is None else drawn)
+    name = policy_name(decision.limit, decision.index)
+    headers = {
+        "ratelimit": remaining(decision, seconds),
+        "ratelimit-policy": policy(decision.limit, decision.index, decision.quota),
+        "cache-control": "no-store",
+    }
+    detail = "This is never admitted at once; ask for less."
+    if seconds is not None:
+        headers["retry-after"] = str(seconds)
+        detail = f"The quota {name!r} is used up; try again in {seconds} s."
+    if now is not None:
+        headers |= {field.decode(): value.decode() for field, value in legacy(decision, seconds, now)}
+    title = "Quota Exceeded"
+    return Problem(429, title, detail, type=QUOTA_EXCEEDED, headers=headers, **{"violated-policies": [name]})
+
+
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -94,9 +119,11 @@ def _phrase(status: int) -> str:
         return "Error"
 
 
-def _problem_of(error: Problem | DatabaseUnavailable | KeyRefused | DependencyFailed) -> Problem:
+def _problem_of(error: Problem | DatabaseUnavailable | KeyRefused | DependencyFailed | RateLimited) -> Problem:
     if isinstance(error, Problem):
         return error
+    if isinstance(error, RateLimited):
+        return exceeded(error.decision)
     if isinstance(error, DependencyFailed):
         return unanswered(error)
     return refused(error) if isinstance(error, KeyRefused) else unavailable(error)
@@ -144,7 +171,7 @@ class Problems:
         """Answer one request."""
         try:
             await self._app(scope, receive, exchange)
-        except (Problem, DatabaseUnavailable, KeyRefused, DependencyFailed) as error:
+        except (Problem, DatabaseUnavailable, KeyRefused, DependencyFailed, RateLimited) as error:
             if exchange.status is not None:
                 await self._failed(scope, receive, exchange)
                 return

@@ -8,6 +8,7 @@ Draining    knows what is in flight, and ends event streams at a stop         dr
 Guarding    refuses strangers' hosts, what is too large, what is late; CORS      guarding.py, cors.py
 Shedding    turns away what cannot be answered in time                        shedding.py
 Authenticating  knows whose API key a request shows, refuses those without    authenticating.py
+Limiting    holds requests to rate limits                                      limiting.py, limited_routes.py
 Caching     answers from the store what it can, where there is one            caching_layer.py, caching.py
 Edging      says what browsers and CDNs may keep, answers 304                 edging.py
 Problems    turns what escapes the application into problem details           problems.py, frameworks.py
@@ -42,6 +43,7 @@ from roadworthy.http.frameworks import register_problems
 from roadworthy.http.guarding import Guarding
 from roadworthy.http.identity import Identity
 from roadworthy.http.lifespan import Lifespan
+from roadworthy.http.limiting import Limiting
 from roadworthy.http.measuring import Measuring
 from roadworthy.http.probes import PATHS, Probes
 from roadworthy.http.problems import Problems
@@ -93,7 +95,8 @@ class Stack:
         self._edging = Edging(self._problems, service, route)
         self._route = route
         self._caching = None if caching is None else CachingLayer(self._edging, self.drain, caching)
-        self._authenticating = Authenticating(self._inside, service, self._problems.websocket)
+        self._limiting = Limiting(self._inside, service, self._problems.websocket)
+        self._authenticating = Authenticating(self._limiting, service, self._limiting.websocket)
         self._shedding = Shedding(self._authenticating, service, self._authenticating.websocket)
         self._guarding = Guarding(self._shedding, service, self._shedding.websocket)
         draining = Draining(self._guarding, self.drain)

@@ -58,8 +58,8 @@ class _Kind:
 class AdaptiveLimit:
     """The number of requests that may be under way at once: `limit`, from `least` to `most`.
 
-    `saturate` is to be called when the limit keeps a request waiting or away: a limit that nobody met says nothing about
-    what would be beyond.
+    `saturate` is to be called when the limit keeps a request waiting or away: a limit that nobody met says nothing
+    about what would be beyond.
     """
 
     __slots__ = (

@@ -68,6 +68,7 @@ async def running(
                 environment=os.environ,
                 redis_url=settings.redis_url,
                 data_directory=settings.data_directory,
+                trusted_proxies=settings.trusted_proxies,
             ) as binding,
             service.bind(binding),
         ):
@@ -85,12 +86,13 @@ async def opened(
     redis_url: str | None = None,
     share: bool = True,
     data_directory: Path | None = None,
+    trusted_proxies: int = 0,
 ) -> AsyncIterator[Binding]:
     """Open what stands behind a service's handles: a pool of connections, the job engine, its caches, its metrics.
 
     `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged. Caches
     are shared through the Redis at `redis_url`, else through the database, and with `share=False` with nobody.
-    Health looks at the disk of `data_directory`.
+    Health looks at the disk of `data_directory`. Requests come through `trusted_proxies`.
     """
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
@@ -111,6 +113,7 @@ async def opened(
                     keys,
                     purging,
                     caches,
+                    trusted_proxies=trusted_proxies,
                     redis_url=redis_url,
                     data_directory=data_directory,
                     api_keys=verifiers,

@@ -23,6 +23,7 @@ PREFIX = "ROADWORTHY_"
 
 _LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error", "critical")
 _FORMATS: tuple[Format, ...] = ("auto", "console", "json")
+_MOST_PROXIES = 20
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
@@ -70,6 +71,7 @@ class Settings:
     log_format: Format
     drain: timedelta
     hung_after: timedelta
+    trusted_proxies: int
     encryption_keys: str | None
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
@@ -118,6 +120,12 @@ def _url(*schemes: str) -> Callable[[str], str]:
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) > 65535:
         raise ValueError("is no port; write a number from 0 (any free one) to 65535")
+    return int(text)
+
+
+def _proxies(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) > _MOST_PROXIES:
+        raise ValueError(f"is no number of proxies; count those that every request passes, from 0 to {_MOST_PROXIES}")
     return int(text)
 
 
@@ -202,6 +210,12 @@ VARIABLES: Mapping[str, Variable] = {
         "Seconds without a word after which a process is killed and started again; 0 for never",
         "60",
         _seconds,
+    ),
+    "trusted_proxies": Variable(
+        "ROADWORTHY_TRUSTED_PROXIES",
+        "Proxies before the service that append to X-Forwarded-For, counted for clients' addresses",
+        "0",
+        _proxies,
     ),
     "encryption_keys": Variable(
         "ROADWORTHY_ENCRYPTION_KEYS",

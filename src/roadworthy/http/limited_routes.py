@@ -1,0 +1,128 @@
+"""Which limits a request is held to, and whose key it has in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from roadworthy.http.asgi import Scope
+from roadworthy.http.client_address import AddressKeys
+from roadworthy.http.matching import Routes
+from roadworthy.limits.headers import POLICY, policies
+from roadworthy.limits.spec import ANYWHERE, LimitSpec
+from roadworthy.security.presented import API_KEY
+from roadworthy.telemetry.logging import get_logger
+
+if TYPE_CHECKING:
+    from roadworthy.limits.limiter import Limiter
+    from roadworthy.limits.limiters import Limiters
+
+USER = "roadworthy.user"
+"""Where an ASGI middleware around the stack may put a request's user, as text, for limits by user."""
+
+Key = Callable[[Scope], str | None]
+
+_log = get_logger(__name__)
+
+
+class Applied:
+    """One limit as it is applied to requests; `told` says whether responses tell of it."""
+
+    __slots__ = ("cost", "key", "limiter", "spec", "told")
+
+    def __init__(self, limiter: Limiter, key: Key) -> None:
+        """Apply `limiter`, with the key that `key` finds in a scope."""
+        self.limiter = limiter
+        self.key = key
+        self.spec: LimitSpec = limiter.spec
+        self.cost = self.spec.cost
+        self.told = not self.spec.shadow
+
+
+class Applying:
+    """All limits of a route. `path` is its template, None for what no limit names; `policy` is what responses tell."""
+
+    __slots__ = ("applied", "path", "policy")
+
+    def __init__(self, applied: Sequence[Applied], path: str | None) -> None:
+        """Apply all of `applied`."""
+        told = [one.spec for one in applied if one.told]
+        self.applied = tuple(applied)
+        self.policy = (POLICY, policies(told)) if told else None
+        self.path = path
+
+
+class LimitedRoutes:
+    """The limits of a running service, by the route that a request looks like."""
+
+    def __init__(self, limiters: Limiters, specs: Sequence[LimitSpec], proxies: int) -> None:
+        """Apply the limits of `specs`, to addresses behind so many trusted proxies."""
+        self._limiters = limiters
+        self._specs = specs
+        self._addresses = AddressKeys(proxies)
+        self._first = limiters.of(specs[0].name)
+        self._elsewhere = self._applying(ANYWHERE)
+        named = sorted({route for spec in specs for route in spec.routes if route != ANYWHERE})
+        self._routes = Routes({route: self._applying(route) for route in named}) if named else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the service has stopped since."""
+        return self._first.closed
+
+    def of(self, scope: Scope) -> Applying:
+        """Return the limits of a request."""
+        if self._routes is None:
+            return self._elsewhere
+        return self._routes.of(scope) or self._elsewhere
+
+    def _applying(self, route: str) -> Applying:
+        specs = [spec for spec in self._specs if route in spec.routes or ANYWHERE in spec.routes]
+        applied = [Applied(self._limiters.of(spec.name), self._key(spec, route)) for spec in specs]
+        return Applying(applied, None if route == ANYWHERE else route.partition(" ")[2])
+
+    def _key(self, spec: LimitSpec, route: str) -> Key:
+        address = self._addresses.of
+        if callable(spec.by):
+            return _given(spec.by, spec.name, address)
+        if spec.by == "route":
+            return lambda _scope: route
+        if spec.by == "api_key":
+            return _by_key(address)
+        if spec.by == "user":
+            return _by_user(address)
+        return address
+
+
+# What has no key or user counts by its address, under a name that no key and no user has.
+
+
+def _by_key(address: Callable[[Scope], str]) -> Key:
+    def key(scope: Scope) -> str:
+        shown = scope.get(API_KEY)
+        return f"address:{address(scope)}" if shown is None else f"key:{shown.id}"
+
+    return key
+
+
+def _by_user(address: Callable[[Scope], str]) -> Key:
+    def key(scope: Scope) -> str:
+        user = scope.get(USER)
+        if user is None and (shown := scope.get(API_KEY)) is not None:
+            user = shown.owner
+        return f"user:{user}" if user else f"address:{address(scope)}"
+
+    return key
+
+
+def _given(by: Callable[[Scope], str | None], name: str, address: Callable[[Scope], str]) -> Key:
+    def key(scope: Scope) -> str | None:
+        try:
+            found = by(scope)
+        except Exception:
+            # Nobody is to get around a limit by what makes its function fail.
+            _log.exception("the key of a limit failed; the address counts", limit=name)
+            return f"address:{address(scope)}"
+        return None if found is None else str(found)
+
+    return key
