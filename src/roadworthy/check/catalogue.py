@@ -13,6 +13,7 @@ from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.objectives.spec import SEVERITIES
+from roadworthy.resilience import breaker_metrics, dependency_metrics
 from roadworthy.security import metrics as security_metrics
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import metrics as telemetry_metrics
@@ -74,6 +75,8 @@ def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *edge_metrics.CATALOGUE,
         *cache_metrics.CATALOGUE,
         *security_metrics.CATALOGUE,
+        *dependency_metrics.CATALOGUE,
+        *breaker_metrics.CATALOGUE,
         *spec.metrics,
     )
 
@@ -121,6 +124,12 @@ def _platform_values(label: Label, metric: MetricSpec, spec: ServiceSpec, app: A
             return _listed(*(job.name for job in spec.jobs), OVERFLOW)
         case "cache" if metric in cache_metrics.CATALOGUE:
             return _listed(*(cache.name for cache in spec.caches), OVERFLOW)
+        case "dependency" if metric in dependency_metrics.CATALOGUE:
+            return _listed(*(one.name for one in spec.dependencies), OVERFLOW)
+        case "batch" if metric in dependency_metrics.CATALOGUE:
+            return _listed(*(batch.name for batch in spec.batches), OVERFLOW)
+        case "breaker" if metric in breaker_metrics.CATALOGUE:
+            return _listed(*(one.name for one in spec.dependencies if one.breaker is not None), OVERFLOW)
         case "keys" if metric in security_metrics.CATALOGUE:
             return _listed(*(keys.name for keys in spec.api_keys), OVERFLOW)
         case "cdn" if metric in edge_metrics.CATALOGUE:

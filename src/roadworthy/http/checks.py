@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from roadworthy.duration import seconds
@@ -64,12 +64,17 @@ def _redis(service: str, binding: Callable[[], Binding]) -> Check:
 
 
 def _dependency(spec: DependencySpec, binding: Callable[[], Binding]) -> Check:
-    async def states() -> Mapping[str, int]:
+    async def state() -> str | None:
         dependencies = binding().dependencies
         breaker = None if dependencies is None else dependencies.of[spec.name].breaker
-        return {} if breaker is None else {breaker.state: 1}
+        return None if breaker is None else breaker.state
 
-    return dependency_check(spec.name, states, spec.check, critical=spec.critical, timeout=spec.timeout)
+    return checked(spec, state)
+
+
+def checked(spec: DependencySpec, state: Callable[[], Awaitable[str | None]]) -> Check:
+    """Return the check of a dependency whose breaker's state `state` returns."""
+    return dependency_check(spec.name, state, spec.check, critical=spec.critical, timeout=spec.timeout)
 
 
 def _caches(binding: Callable[[], Binding]) -> Check:

@@ -13,9 +13,11 @@ from roadworthy.health.policy import HealthState, Reading, Status
 from roadworthy.health.report import Health
 from roadworthy.health.spec import LIVE, Check, Observe
 from roadworthy.http.asgi import ASGIApp
-from roadworthy.http.checks import service_checks
+from roadworthy.http.checks import checked, service_checks
 from roadworthy.http.operations import operations_app
 from roadworthy.http.stack import Stack
+from roadworthy.resilience import breaker_metrics
+from roadworthy.resilience.spec import DependencySpec
 from roadworthy.runtime.control import ProcessState
 from roadworthy.runtime.supervisor import ProcessStatus, Supervisor
 from roadworthy.service import ServiceSpec
@@ -70,7 +72,8 @@ def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState],
         return exposition.render(await snapshot())
 
     own = service_checks(spec, lambda: binding)
-    checks = [of_all(check, snapshot) if check.name == "caches" else check for check in own]
+    breakers = {check.name: check for check in (_breaker(one, snapshot) for one in spec.dependencies)}
+    checks = [of_all(check, snapshot) if check.name == "caches" else breakers.get(check.name, check) for check in own]
     return operations_app(_health(spec, state, *checks, _processes(processes)), metrics, binding.metrics)
 
 
@@ -86,6 +89,20 @@ def of_all(check: Check, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
         ]
 
     return replace(check, run=run)
+
+
+def _breaker(spec: DependencySpec, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
+    """Return the check of a dependency with the worst state of its breaker in any process; the supervisor calls none."""
+    names = {float(number): state for state, number in breaker_metrics.STATES.items()}
+
+    async def state() -> str | None:
+        for family in (await snapshot()).families:
+            for sample in family.samples if family.name == breaker_metrics.STATE.name else ():
+                if ("breaker", spec.name) in sample.labels:
+                    return names.get(sample.value)
+        return None
+
+    return checked(spec, state)
 
 
 def _processes(run: Observe) -> Check:
