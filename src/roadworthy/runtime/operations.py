@@ -92,7 +92,7 @@ def of_all(check: Check, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
 
 
 def _breaker(spec: DependencySpec, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
-    """Return the check of a dependency with the worst state of its breaker in any process; the supervisor calls none."""
+    """Return the check of a dependency with its breaker as it is worst in any process; the supervisor calls none."""
     names = {float(number): state for state, number in breaker_metrics.STATES.items()}
 
     async def state() -> str | None:
