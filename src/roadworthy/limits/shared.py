@@ -51,10 +51,9 @@ class Shared:
         self._clock = clock
         self._leasing = Leasing(spec) if spec.most_ahead else None
         self._capacity = spec.capacity
-        self._before = f"{prefix}:{{{spec.name}:"
-        # The braces have all counters of a key be in one slot of a Redis cluster, as a script needs it.
-        self._after = [
-            (f"}}:{index}:{quota.algorithm}:{quota.seconds}", quota) for index, quota in enumerate(spec.quotas)
+        self._counted = [
+            (f"{prefix}:{spec.name}:{index}:{quota.algorithm}:{quota.seconds}:", quota)
+            for index, quota in enumerate(spec.quotas)
         ]
         self._fallback = None if spec.on_error != "local" else _fallback(spec, processes, clock, wall)
 
@@ -147,8 +146,7 @@ class Shared:
         return self._admitted(verdict, index, account.left)
 
     def _counters(self, key: str) -> list[Counter]:
-        before = self._before + key
-        return [Counter(before + after, quota) for after, quota in self._after]
+        return [Counter(before + key, quota) for before, quota in self._counted]
 
     def _admitted(self, verdict: Verdict, index: int, left: int) -> Decision:
         self._counts.store_admitted += 1

@@ -1,28 +1,30 @@
-"""What becomes of a job whose attempt raised."""
-
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
 
-from roadworthy.errors import BreakerOpen, BulkheadFull, DeadlineExceeded
-from roadworthy.jobs.engine import ClaimedJob, Postpone, Retry
+from roadworthy.errors import RateLimited
+from roadworthy.jobs.engine import Bury, ClaimedJob, Postpone
 from roadworthy.jobs.spec import Backoff
 from roadworthy.jobs.verdict import verdict
+from roadworthy.limits.decision import Decision
+from roadworthy.limits.quota import Quota
 
-JOB = ClaimedJob(1, 7, "work", "a", b"{}", 1, 3, 0.0)
-
-
-@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 9), (0.5, 10)])
-def test_one_that_met_an_open_breaker_comes_back_when_it_may_be_closed(jitter: float, seconds: float) -> None:
-    outcome = verdict(JOB, BreakerOpen("open", "geocoder", 8.0), Backoff(), jitter, None)
-    assert outcome == Postpone(1, 7, timedelta(seconds=seconds))
+JOB = ClaimedJob(7, 1, "mail", "send", b"{}", attempt=5, attempts=5, waited=0.0)
 
 
-@pytest.mark.parametrize(
-    "error", [BreakerOpen("forced open", "geocoder"), BulkheadFull("full"), DeadlineExceeded("late"), KeyError("a")]
-)
-def test_any_other_failure_uses_an_attempt_up(error: Exception) -> None:
-    outcome = verdict(JOB, error, Backoff(), 0.5, None)
-    assert isinstance(outcome, Retry)
+def limited(retry_after: float) -> RateLimited:
+    return RateLimited(Decision(False, "mail", Quota.parse("1/minute"), 0, 0, retry_after, 60.0, "memory"))
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_a_job_that_a_limit_denied_comes_again_when_that_admits_it(jitter: float) -> None:
+    outcome = verdict(JOB, limited(20.0), Backoff(), jitter, None)
+    assert isinstance(outcome, Postpone)
+    assert timedelta(seconds=20) <= outcome.delay <= timedelta(seconds=25)
+
+
+def test_a_job_that_a_limit_never_admits_has_failed() -> None:
+    assert isinstance(verdict(JOB, limited(math.inf), Backoff(), 0.0, None), Bury)
