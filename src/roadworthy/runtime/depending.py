@@ -21,6 +21,4 @@ async def opened(spec: ServiceSpec, registry: MetricRegistry) -> AsyncIterator[D
         dependency_metrics.track(registry, dependencies)
         breakers = [one.breaker for one in dependencies.of.values() if one.breaker is not None]
         breaker_metrics.track(registry, breakers)
-        breakers = (dependency.breaker for dependency in dependencies.of.values())
-        breaker_metrics.track(registry, (breaker for breaker in breakers if breaker is not None))
         yield dependencies
