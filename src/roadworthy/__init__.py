@@ -84,6 +84,7 @@ from roadworthy.scaling.spec import Policy as ScalingPolicy
 from roadworthy.scaling.spec import Resources, Scaling
 from roadworthy.scaling.spec import down as scale_down
 from roadworthy.scaling.spec import up as scale_up
+from roadworthy.security.content_policy import ContentPolicy, inline
 from roadworthy.security.keys import IssuedKey, KeyRecord
 from roadworthy.security.presented import ApiKey
 from roadworthy.service import Service, ServiceSpec
@@ -103,6 +104,7 @@ __all__ = [
     "CacheStatistics",
     "CallThrottled",
     "Cdns",
+    "ContentPolicy",
     "Counter",
     "CurrentJob",
     "Database",
@@ -185,6 +187,7 @@ __all__ = [
     "from_thread",
     "hours",
     "immutable",
+    "inline",
     "last_known",
     "load_queries",
     "minutes",

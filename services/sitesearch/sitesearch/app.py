@@ -11,7 +11,6 @@ from roadworthy.http.problems import Problem
 from sitesearch.service import service
 from sitesearch.web import api, owner
 from sitesearch.web import pages as public
-from sitesearch.web.bodies import LONGEST_BODY, BoundedBodies
 from sitesearch.web.errors import show_error, show_failure, show_problem
 from sitesearch.web.rendering import VersionedFiles
 
@@ -23,7 +22,6 @@ site = FastAPI(
     docs_url=None,
     redoc_url=None,
 )
-site.add_middleware(BoundedBodies, largest=LONGEST_BODY)
 site.add_exception_handler(HTTPException, show_error)
 site.add_exception_handler(Problem, show_problem)
 site.add_exception_handler(Exception, show_failure)

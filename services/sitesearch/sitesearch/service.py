@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from roadworthy import Service, hours, minutes, private, seconds, secret, shared
+from roadworthy import ContentPolicy, Service, hours, minutes, private, seconds, secret, shared
 
 service = Service("sitesearch", version="1.0.0", owner="search", app="sitesearch.app:app")
 
@@ -39,6 +39,14 @@ service.edge("GET /static/{path}", shared(browser=minutes(1), edge=minutes(1)))
 service.edge("GET /robots.txt", shared(browser=hours(1), edge=hours(1)))
 service.edge("GET /", private())
 service.edge("*", secret())
+
+# What its pages may load, and what may be sent to it: nothing is uploaded.
+service.browsers(
+    content=ContentPolicy(
+        default=("none",), script=("self",), style=("self",), img=("self", "data:"), connect=("self",)
+    )
+)
+service.bounds(body=256 * 1024)
 
 # What it measures.
 searches = service.counter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roadworthy import Service, minutes, seconds, secret, shared
+from roadworthy import ContentPolicy, Service, minutes, seconds, secret, shared
 
 service = Service("vitals", version="1.0.0", owner="health", app="vitals.app:app")
 
@@ -31,6 +31,13 @@ latest_metrics = service.cache("latest_metrics", ttl=minutes(1))
 # What others may keep: nothing but the page's own files. Those whose address has their hash say so themselves.
 service.edge("GET /operator/static/{path}", shared(browser=minutes(1), edge=minutes(1)))
 service.edge("*", secret())
+
+# What its page may load, and what may be sent to it.
+service.browsers(
+    content=ContentPolicy(default=("none",), script=("self",), style=("self",), img=("self",), connect=("self",))
+)
+service.bounds(body=16 * 1024)
+service.bounds("POST /webhooks/{provider}", body=1024 * 1024)
 
 # What it measures.
 webhooks = service.counter(

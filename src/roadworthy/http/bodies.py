@@ -1,7 +1,7 @@
 """Bodies of requests held to their bounds, as the application reads them.
 
-What is too long is not read on: the application gets a Problem, and whatever it makes of that, the client gets the
-refusal. A body that nobody reads is nobody's burden.
+What is too long is not read on: the application gets a Problem, and unless it answers with the same status, in a form
+of its own, the client gets the refusal. A body that nobody reads is nobody's burden.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BoundedBody:
         self.complete = False
 
     async def __call__(self) -> Message:
-        """Return the next message. Raises Problem 413 for a body that is too long, 400 for one too deeply nested."""
+        """Return the next message. Raises Problem 413 for a body that is too long, 422 for one too deeply nested."""
         if self._length > self._most:
             raise self._refused(self._too_long())
         message = await self._receive()
@@ -44,7 +44,7 @@ class BoundedBody:
             try:
                 self._nesting.feed(part, last=last)
             except TooDeep as error:
-                raise self._refused(Problem(400, detail=f"{str(error)[0].upper()}{str(error)[1:]}.")) from None
+                raise self._refused(Problem(422, detail=f"{str(error)[0].upper()}{str(error)[1:]}.")) from None
         self.complete = self.complete or last
         return message
 

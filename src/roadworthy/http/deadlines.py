@@ -16,57 +16,56 @@ class Deadlines:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._lines: dict[float, _Line] = {}
+        self._lines: dict[float, Line] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.expired: set[Exchange] = set()
 
-    def begin(self, exchange: Exchange, seconds: float) -> None:
-        """Watch a request from now on."""
+    def line(self, seconds: float) -> Line:
+        """Return the requests that may take so long, those of this event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._lines = loop, {}
         line = self._lines.get(seconds)
         if line is None:
-            line = self._lines[seconds] = _Line(loop, seconds, self.expired)
-        line.begin(exchange)
-
-    def end(self, exchange: Exchange, seconds: float) -> bool:
-        """Watch it no longer; return whether its time was over, and it was cancelled."""
-        line = self._lines.get(seconds)
-        if line is not None:
-            line.waiting.pop(exchange, None)
-        if exchange in self.expired:
-            self.expired.discard(exchange)
-            return True
-        return False
+            line = self._lines[seconds] = Line(loop, seconds)
+        return line
 
 
-class _Line:
-    """Those that have the same time, the oldest first."""
+class Line:
+    """Requests that have the same time, the oldest first."""
 
-    __slots__ = ("_expired", "_loop", "_seconds", "_timed", "waiting")
+    __slots__ = ("_expired", "_loop", "_now", "_seconds", "_timed", "_waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expired: set[Exchange]) -> None:
-        self.waiting: dict[Exchange, float] = {}
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        """Begin with none."""
         self._loop = loop
+        self._now = loop.time
         self._seconds = seconds
-        self._expired = expired
         self._timed = False
+        self._waiting: dict[Exchange, float] = {}
+        self._expired: set[Exchange] = set()
 
     def begin(self, exchange: Exchange) -> None:
-        self.waiting[exchange] = self._loop.time() + self._seconds
+        """Watch a request from now on."""
+        self._waiting[exchange] = self._now() + self._seconds
         if not self._timed:
             self._timed = True
             self._loop.call_later(self._seconds, self._look)
 
+    def end(self, exchange: Exchange) -> bool:
+        """Watch it no longer; return whether its time was over, and it was cancelled."""
+        if self._waiting.pop(exchange, None) is not None or exchange not in self._expired:
+            return False
+        self._expired.discard(exchange)
+        return True
+
     def _look(self) -> None:
-        now = self._loop.time()
-        while self.waiting:
-            exchange, end = next(iter(self.waiting.items()))
+        now = self._now()
+        while self._waiting:
+            exchange, end = next(iter(self._waiting.items()))
             if end > now:
                 self._loop.call_at(end, self._look)
                 return
-            del self.waiting[exchange]
+            del self._waiting[exchange]
             # What has begun is under way: a download, or a stream of events.
             if exchange.status is None and exchange.task is not None:
                 self._expired.add(exchange)

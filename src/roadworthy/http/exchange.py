@@ -25,12 +25,13 @@ class Exchange:
     `status` is None until the response has begun; `complete` says that its last byte was handed to the server;
     `disconnected` that the server refused a message because the client is gone; `failed` that the application raised.
     `fields` are the request's headers by name. `headers` are added to the response unless the application set them, and
-    so are those of `secure`. A request that is `refused` while the application reads it is answered by the layer that
-    refused it, and the application's messages go nowhere. `on_end` is called once, at the response's end,
-    and `on_stream` where it turns out to be a stream of events, which has none.
-    `task` is the one that runs the application. A layer that holds messages back or changes them sets `shaping`, which
-    then takes each of the application's, and passes what it makes of them to the `shaping` that was there before, or to
-    `forward`.
+    so are those of `secure`. `on_end` is called once, at the response's end, and `on_stream` where it turns out to be a
+    stream of events, which has none. `task` is the one that runs the application.
+
+    A layer that holds messages back or changes them sets `shaping`, which then takes each of the application's, and
+    passes what it makes of them to the `shaping` that was there before, or to `forward`. A request that is `refused`
+    while the application reads it is answered by the layer that refused it: of the application, only an answer with the
+    same status goes through.
     """
 
     __slots__ = (
@@ -81,9 +82,11 @@ class Exchange:
 
     async def forward(self, message: Message) -> None:
         """Pass a message to the server."""
-        if self.refused is not None and self.status is None:
-            return
         kind = message["type"]
+        if self.refused is not None and self.status is None:
+            if kind != "http.response.start" or message["status"] != self.refused.status:
+                return
+            self.refused = None
         last = False
         if kind == "http.response.body":
             last = not message.get("more_body") and not self._trailers

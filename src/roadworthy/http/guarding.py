@@ -7,10 +7,11 @@ do the refusals of this one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from roadworthy.http.asgi import ASGIApp, Layer, Receive, Scope, Send
+from roadworthy.http.asgi import ASGIApp, Headers, Layer, Receive, Scope, Send
 from roadworthy.http.bodies import BoundedBody
 from roadworthy.http.cors import Cors
 from roadworthy.http.deadlines import Deadlines
@@ -47,10 +48,6 @@ class Rules:
             others,
         )
 
-    def bounds(self, scope: Scope) -> Bounds:
-        """Return what a request is held to."""
-        return self.others if self.routes is None else self.routes.of(scope) or self.others
-
 
 class Guarding:
     """The layer that refuses what does not have to be looked at, and ends what takes too long."""
@@ -67,57 +64,44 @@ class Guarding:
         """Answer one request."""
         rules = self._rules or self._load()
         fields = exchange.fields
-        if rules.cors is not None and (policy := rules.cors.of(scope["path"])) is not None:
+        policy = None if rules.cors is None else rules.cors.of(scope["path"])
+        if policy is not None:
             exchange.headers += policy.fields(fields.get(b"origin"))
-            refusal = self._refusal(scope, rules)
-            if refusal is None and policy.is_preflight(scope["method"], fields):
-                await policy.answer(fields, scope, receive, exchange)
-                return
-        else:
-            refusal = self._refusal(scope, rules)
+        refusal = _refusal(scope, fields, rules.hosts)
         if refusal is not None:
             await ProblemResponse(refusal)(scope, receive, exchange)
             return
-        bounds = rules.bounds(scope)
+        if policy is not None and policy.is_preflight(scope["method"], fields):
+            await policy.answer(fields, scope, receive, exchange)
+            return
+        bounds = rules.others if rules.routes is None else rules.routes.of(scope) or rules.others
         body = None
-        if _has_body(scope, exchange):
+        if b"content-length" in fields or b"transfer-encoding" in fields or scope.get("http_version", "2")[0] != "1":
             is_json = b"json" in fields.get(b"content-type", b"")
-            body = BoundedBody(receive, exchange, bounds.body, bounds.depth if is_json else None)
+            body = receive = BoundedBody(receive, exchange, bounds.body, bounds.depth if is_json else None)
         if bounds.deadline is None:
-            await self._app(scope, body or receive, exchange)
+            await self._app(scope, receive, exchange)
         else:
-            await self._timed(scope, receive, exchange, body, bounds.deadline)
+            line = self._deadlines.line(bounds.deadline)
+            line.begin(exchange)
+            try:
+                await self._app(scope, receive, exchange)
+            except BaseException as error:
+                # Others cancel, too; theirs stands.
+                if not line.end(exchange) or _cancelled_by_others(exchange) or not _is_cancellation(error):
+                    raise
+                exchange.refused = _late(body, bounds.deadline)
+            else:
+                if line.end(exchange) and not _cancelled_by_others(exchange):
+                    exchange.refused = _late(body, bounds.deadline)
         if exchange.refused is not None:
             problem, exchange.refused = exchange.refused, None
             if exchange.status is None:
                 await ProblemResponse(problem)(scope, receive, exchange)
 
-    async def _timed(
-        self, scope: Scope, receive: Receive, exchange: Exchange, body: BoundedBody | None, seconds: float
-    ) -> None:
-        """Have a request answered before its deadline; else answer in place of the application."""
-        self._deadlines.begin(exchange, seconds)
-        try:
-            await self._app(scope, body or receive, exchange)
-        except asyncio.CancelledError:
-            # Others cancel, too; theirs stands.
-            if not self._deadlines.end(exchange, seconds) or _cancelled_by_others(exchange):
-                raise
-        except BaseException:
-            if self._deadlines.end(exchange, seconds):
-                _cancelled_by_others(exchange)
-            raise
-        else:
-            if not self._deadlines.end(exchange, seconds):
-                return
-            _cancelled_by_others(exchange)
-        if exchange.status is None:
-            exchange.refused = None
-            await ProblemResponse(_late(body, seconds))(scope, receive, exchange)
-
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a WebSocket on, unless its handshake is refused."""
-        refusal = self._refusal(scope, self._rules or self._load())
+        refusal = _refusal(scope, dict(scope["headers"]), (self._rules or self._load()).hosts)
         if refusal is None:
             await self._websocket(scope, receive, send)
             return
@@ -128,26 +112,32 @@ class Guarding:
         self._rules = Rules.of(self._service.spec)
         return self._rules
 
-    def _refusal(self, scope: Scope, rules: Rules) -> Problem | None:
-        """Return why a request is not looked at, None where it is."""
-        headers = scope["headers"]
-        if len(headers) > HEADER_FIELDS or sum([len(name) + len(value) for name, value in headers]) > HEADER_BYTES:
-            detail = f"Send at most {HEADER_FIELDS} header fields of {HEADER_BYTES // 1024} kB together."
-            return Problem(431, detail=detail, headers={"connection": "close"})
-        if rules.hosts is None:
-            return None
-        named = [value for name, value in headers if name == b"host"]
-        if len(named) != 1 or named[0].decode("latin-1") not in rules.hosts:
-            return Problem(400, detail="The Host header names no host of this service.")
-        return None
+
+def _refusal(scope: Scope, fields: Mapping[bytes, bytes], hosts: Hosts | None) -> Problem | None:
+    """Return why a request is not looked at, None where it is."""
+    headers = scope["headers"]
+    if len(headers) > HEADER_FIELDS or _size(headers, fields) > HEADER_BYTES:
+        detail = f"Send at most {HEADER_FIELDS} header fields of {HEADER_BYTES // 1024} kB together."
+        return Problem(431, detail=detail, headers={"connection": "close"})
+    if hosts is not None and not _is_known(headers, hosts):
+        return Problem(400, detail="The Host header names no host of this service.")
+    return None
 
 
-def _has_body(scope: Scope, exchange: Exchange) -> bool:
-    length = exchange.fields.get(b"content-length")
-    if length is not None:
-        return length != b"0"
-    # In HTTP/1, a body has a length or is chunked.
-    return b"transfer-encoding" in exchange.fields or not scope.get("http_version", "").startswith("1")
+def _size(headers: Headers, fields: Mapping[bytes, bytes]) -> int:
+    """Return the bytes of the names and values."""
+    if len(fields) == len(headers):
+        return sum(map(len, fields.values())) + sum(map(len, fields))
+    return sum([len(name) + len(value) for name, value in headers])
+
+
+def _is_known(headers: Headers, hosts: Hosts) -> bool:
+    named = [value for name, value in headers if name == b"host"]
+    return len(named) == 1 and named[0].decode("latin-1") in hosts
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError)
 
 
 def _cancelled_by_others(exchange: Exchange) -> bool:

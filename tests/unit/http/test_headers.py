@@ -8,14 +8,24 @@ from fastapi import FastAPI, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roadworthy.http.headers import SECURE, STRICT_TRANSPORT, complete
+from roadworthy import Service
+from roadworthy.http.headers import complete
+from roadworthy.http.security_headers import DEFAULT
+from roadworthy.security.content_policy import ContentPolicy, inline
 
 SNAPSHOT = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "content-security-policy": "frame-ancestors 'none'",
+    "content-security-policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
     "referrer-policy": "same-origin",
+    "permissions-policy": (
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), "
+        "microphone=(), midi=(), payment=(), usb=()"
+    ),
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "server": "",
 }
 
@@ -82,12 +92,35 @@ async def test_strict_transport_is_for_https(serve: Any, scheme: str, headers: d
     assert ("strict-transport-security" in response.headers) is strict
 
 
+async def test_a_declaration_replaces_the_defaults(serve: Any) -> None:
+    service = Service("tested")
+    policy = ContentPolicy(script=("self", inline("go()")), frame_ancestors=("self",))
+    service.browsers(content=policy, permissions={"camera": ("self", "https://call.example")}, https=True)
+    async with serve(app(), service) as running:
+        response = await running.client.get("/boom")
+    assert "script-src 'self' 'sha256-" in response.headers["content-security-policy"]
+    assert response.headers["x-frame-options"] == "SAMEORIGIN"
+    assert 'camera=(self "https://call.example"), ' in response.headers["permissions-policy"]
+    assert response.headers["strict-transport-security"] == "max-age=63072000"
+
+
+async def test_a_stream_of_events_carries_them(serve: Any) -> None:
+    async def stream(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n"})
+
+    async with serve(stream) as running:
+        response = await running.client.get("/")
+    assert SNAPSHOT.items() <= dict(response.headers).items()
+
+
 names = st.sampled_from([b"server", b"x-frame-options", b"set-cookie", b"etag", b"connection"])
 
 
 @given(st.lists(st.tuples(names, st.binary(max_size=5))), st.booleans())
 def test_the_applications_headers_stay_in_order_and_ours_are_each_once(given_: Any, https: bool) -> None:
-    ours = [*SECURE, STRICT_TRANSPORT] if https else SECURE
+    ours = list(DEFAULT.strict if https else DEFAULT.plain)
     completed = complete(given_, ours)
     kept = [header for header in given_ if header[0] != b"server"]
     assert completed[: len(kept)] == kept

@@ -153,7 +153,7 @@ async def test_forms_from_other_sites_are_refused(client: httpx.AsyncClient, gar
     for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}):
         answer = await client.post(f"/sites/{garden.slug}/delete", data=form, headers=headers)
         assert answer.status_code == 403
-    assert (await client.post("/sites/new", content=b"x" * 70_000)).status_code == 413
+    assert (await client.post("/sites/new", content=b"x" * 300_000)).status_code == 413
 
 
 async def test_the_documentation_is_served_and_linked(client: httpx.AsyncClient) -> None:

@@ -29,7 +29,6 @@ from vitals.runs import runs
 from vitals.service import database, operator_key, service
 from vitals.web.rendering import render, static_url
 
-LONGEST_FORM = 16 * 1024
 VARIABLE = operator_key.spec.name
 WHO = "operator's page"
 
@@ -97,12 +96,8 @@ def _is_foreign(request: Request) -> bool:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Return a posted form's fields. Raises Problem 413 for a long one, 400 for what is none."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_FORM:
-            raise Problem(413, detail="The form is too large.")
+    """Return a posted form's fields. Raises Problem 400 for what is none."""
+    body = await request.body()
     try:
         return {name: values[-1] for name, values in parse_qs(body.decode(), max_num_fields=20).items()}
     except ValueError as error:
@@ -321,9 +316,8 @@ async def cancel_run(request: Request, run: int) -> Response:
 
 async def _members(request: Request) -> dict[str, Any]:
     """Return the members of a JSON object. Raises Problem 422 for anything else."""
-    body = await request.body()
     try:
-        members = await request.json() if len(body) <= LONGEST_FORM else None
+        members = await request.json()
     except ValueError:
         members = None
     if not isinstance(members, dict):

@@ -1,4 +1,4 @@
-"""Templates as HTML answers, with the headers that keep a page to its own scripts and styles."""
+"""Templates as HTML answers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "same-origin",
-    "vary": "X-Fragment, Cookie",
-}
+_HEADERS = {"vary": "X-Fragment, Cookie"}
 
 
 _SPELT = {"hrv": "HRV", "rem": "REM", "vo2max": "VO₂max"}

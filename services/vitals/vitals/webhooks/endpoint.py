@@ -21,7 +21,6 @@ from vitals.webhooks.envelope import PayloadRefused
 from vitals.webhooks.events import NewEvent
 from vitals.webhooks.providers import Provider
 
-LARGEST_BODY = 1024 * 1024
 _READING_SECONDS = 10.0
 _ACCEPTED = b'{"status":"accepted"}'
 
@@ -95,9 +94,6 @@ class Webhooks:
 
 def _check_headers(headers: Mapping[bytes, bytes]) -> None:
     """Raise Problem for what need not be read to be refused."""
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length[:20]) > LARGEST_BODY:
-        raise _too_large()
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
         raise Problem(415, detail="Send the payload as application/json.")
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
@@ -105,27 +101,16 @@ def _check_headers(headers: Mapping[bytes, bytes]) -> None:
 
 
 async def _read(receive: Receive) -> bytes:
-    """Return the body, or raise Problem as soon as it is too long, or late."""
+    """Return the body, or raise Problem as soon as it is late."""
     parts = []
-    size = 0
     try:
         async with asyncio.timeout(_READING_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Problem(400, detail="The request ended before its body did.")
-                part = message.get("body", b"")
-                size += len(part)
-                if size > LARGEST_BODY:
-                    raise _too_large()
-                parts.append(part)
+                parts.append(message.get("body", b""))
                 if not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
         raise Problem(408, detail=f"The body did not arrive within {_READING_SECONDS:.0f} s.") from None
-
-
-def _too_large() -> Problem:
-    return Problem(
-        413, detail=f"The payload is longer than {LARGEST_BODY // 1024} kB.", headers={"connection": "close"}
-    )
