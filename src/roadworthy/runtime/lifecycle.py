@@ -24,6 +24,7 @@ from roadworthy.health import metrics as health_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
+from roadworthy.limits import metrics as limits_metrics
 from roadworthy.resilience import breaker_metrics, dependency_metrics, shedding_metrics
 from roadworthy.runtime import caching, depending
 from roadworthy.runtime import keys as api_keys
@@ -132,6 +133,7 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *health_metrics.CATALOGUE,
         *edge_metrics.CATALOGUE,
         *cache_metrics.CATALOGUE,
+        *limits_metrics.CATALOGUE,
         *security_metrics.CATALOGUE,
         *dependency_metrics.CATALOGUE,
         *breaker_metrics.CATALOGUE,
