@@ -105,6 +105,7 @@ async def test_a_call_and_what_is_told_of_it() -> None:
         assert fallbacks == 1
         assert registry.value("dependency_call_duration_seconds_count", {"dependency": "geocoder"}) == 7
         assert registry.value("breaker_state", {"breaker": "geocoder"}) == 2
+        assert registry.value("breaker_calls_total", {"breaker": "geocoder", "outcome": "rejected"}) == 2
         assert registry.value("dependency_calls_in_progress", {"dependency": "geocoder"}) == 0
 
 
