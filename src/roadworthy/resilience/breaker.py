@@ -172,7 +172,7 @@ class Breaker:
             permit = self._probe()
         began = self._clock() if self._timed else 0.0
         try:
-            result = await function(*arguments, **options)
+            result = await (function(*arguments, **options) if options else function(*arguments))
         except Exception as error:
             self.failed(permit, self._clock() - began if self._timed else 0.0, error)
             raise
@@ -192,7 +192,7 @@ class Breaker:
             permit = self._probe()
         began = self._clock() if self._timed else 0.0
         try:
-            result = function(*arguments, **options)
+            result = function(*arguments, **options) if options else function(*arguments)
         except Exception as error:
             self.failed(permit, self._clock() - began if self._timed else 0.0, error)
             raise

@@ -150,7 +150,7 @@ class Retry:
         try:
             while True:
                 try:
-                    result = await function(*arguments, **options)
+                    result = await (function(*arguments, **options) if options else function(*arguments))
                 except Exception as error:
                     if not self._on(error) or self._never(error):
                         raise

@@ -1,0 +1,1 @@
+"""Circuit breakers, retries and time-outs, side by side."""
