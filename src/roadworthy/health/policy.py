@@ -20,7 +20,11 @@ _HTTP = {"pass": 200, "warn": 200, "fail": 503}
 
 @dataclass(frozen=True, slots=True)
 class HealthState:
-    """What a process knows of itself: whether its startup is over, it is on its way out, or has more than it can do."""
+    """What a process knows of itself: whether its startup is over, it is on its way out, or has more than it can do.
+
+    One that is saturated is told of and stays ready: it turns away at once what it cannot do, and where every replica
+    has too much, none could be spared.
+    """
 
     started: bool = True
     draining: bool = False
@@ -28,7 +32,7 @@ class HealthState:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why requests had better go elsewhere, in words."""
+        """What there is to say of it, in words."""
         told = (("starting", not self.started), ("draining", self.draining), ("saturated", self.saturated))
         return tuple(word for word, holds in told if holds)
 
@@ -66,14 +70,15 @@ class Result:
         return _worst(reading.status for reading in self.readings)
 
 
-def overall(results: Iterable[Result]) -> Status:
+def overall(results: Iterable[Result], state: HealthState | None = None) -> Status:
     """Return the status of the whole: only a critical check can fail it, any other failure is a warning."""
-    return _worst("warn" if result.status == "fail" and not result.critical else result.status for result in results)
+    found = ["warn" if result.status == "fail" and not result.critical else result.status for result in results]
+    return _worst([*found, "warn"] if state is not None and state.saturated else found)
 
 
 def readiness(state: HealthState, results: Iterable[Result]) -> Status:
     """Return whether requests should be sent here: `results` are those of the checks that opted in."""
-    if state.notes:
+    if not state.started or state.draining:
         return "fail"
     return "fail" if any(result.status == "fail" for result in results) else "pass"
 

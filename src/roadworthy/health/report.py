@@ -101,13 +101,13 @@ class Health:
     async def ready(self) -> Status:
         """Return whether requests should be sent here."""
         state = self._state()
-        if not self._for_readiness or state.notes:
+        if not self._for_readiness or not state.started or state.draining:
             return readiness(state, ())
         return readiness(state, await self._results(self._for_readiness))
 
     async def status(self) -> Status:
         """Return the status of the whole, without its details."""
-        return overall(await self._results(self.watches))
+        return overall(await self._results(self.watches), self._state())
 
     async def report(self, group: str | None = None, *, patience: timedelta | None = PATIENCE) -> Mapping[str, Any]:
         """Return the whole as a health+json object, or that of the checks in `group`.
@@ -119,8 +119,9 @@ class Health:
         """
         watches = self.watches if group is None else self._group(group)
         results = await self._results(watches, patience)
-        notes = self._state().notes
-        return document(overall(results), results, service=self._service, version=self._version, notes=notes)
+        state = self._state()
+        status = overall(results, state if group is None else None)
+        return document(status, results, service=self._service, version=self._version, notes=state.notes)
 
     def groups(self) -> tuple[str, ...]:
         """Return the names under which there are reports of some checks alone."""

@@ -184,4 +184,6 @@ class Stack:
         return state
 
     def _state(self) -> HealthState:
-        return HealthState(self.service.bound and not self._lifespan.starting, self.drain.started)
+        gate = self._shedding.gate
+        started = self.service.bound and not self._lifespan.starting
+        return HealthState(started, self.drain.started, gate is not None and gate.overloaded)

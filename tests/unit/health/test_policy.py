@@ -45,7 +45,7 @@ def test_the_order_of_checks_does_not_matter(results: list[Result]) -> None:
         (HealthState(), [], "pass"),
         (HealthState(started=False), [], "fail"),
         (HealthState(draining=True), [], "fail"),
-        (HealthState(saturated=True), [], "fail"),
+        (HealthState(saturated=True), [], "pass"),
         (HealthState(), [result("warn")], "pass"),
         (HealthState(), [result("fail")], "fail"),
     ],

@@ -286,11 +286,12 @@ async def test_groups_report_some_checks_alone(time: FakeTime, looked: Looked) -
 
 
 @pytest.mark.parametrize("word", ["starting", "draining", "saturated"])
-async def test_the_process_says_why_it_wants_no_requests(time: FakeTime, looked: Looked, word: str) -> None:
+async def test_the_process_tells_how_it_is_itself(time: FakeTime, looked: Looked, word: str) -> None:
     state = HealthState(started=word != "starting", draining=word == "draining", saturated=word == "saturated")
     asked = health(time, Check("x", looked, readiness=True), state=state)
     async with asked.running():
         await time.settle()
-        assert await asked.ready() == "fail"
+        assert await asked.ready() == ("pass" if word == "saturated" else "fail")
+        assert await asked.status() == ("warn" if word == "saturated" else "pass")
         assert (await asked.report())["notes"] == [word]
         assert asked.live() == "pass"
