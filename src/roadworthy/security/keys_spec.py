@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -100,7 +100,7 @@ def header_of(text: str) -> tuple[str, str]:
     return name.lower(), scheme
 
 
-def guarded_of(routes: Mapping[str, str | tuple[str, ...] | list[str] | None]) -> tuple[Guarded, ...]:
+def guarded_of(routes: Mapping[str, str | Sequence[str] | None]) -> tuple[Guarded, ...]:
     """Return what `routes` asks keys for: from "GET /api/*" or "/api/*" to a scope, several, or None for any key.
 
     Raises DeclarationError for a route that is none.
