@@ -59,7 +59,7 @@ class Node:
         """Share `store`, or with None nothing. `node` is 0 to 4095, by chance where it is None."""
         self.store = store
         self.chance = chance
-        self.clock = StoreClock(random.randrange(NODES) if node is None else node, monotonic=monotonic, wall=wall)
+        self.clock = StoreClock(random.randrange(NODES) if node is None else node, monotonic=monotonic, wall=wall)  # nosec B311  # tells processes apart, no secret
         self.token = f"{self.clock.node}-{secrets.token_hex(8)}"
         """By which this process holds the locks of keys that it loads: what began anew after a change shares one."""
         self.knowledge = Knowledge()

@@ -69,7 +69,7 @@ class PostgresStore:
         self._invalidations = Batches(self._invalidate, most=_WRITES, size=lambda one: len(one.tags))
         self._locks = Batches(self._lock, most=_LOCKS, alone=lambda wish: wish.name)
         self._steps = Batches(self._step, most=1)
-        share = random.Random()
+        share = random.Random()  # nosec B311  # spreads sweeps out, no secret
         self._sweeps = {
             name: Sweep(name, self._steps.ask, share=share) for name in ("sweep_entries", "sweep_tags", "sweep_locks")
         }

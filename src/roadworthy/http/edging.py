@@ -207,7 +207,7 @@ class _Response:
 
     async def _with_body(self, message: Message) -> None:
         start, self._start = self._start, None
-        assert start is not None  # noqa: S101 (checked by the caller)
+        assert start is not None  # noqa: S101 (checked by the caller)  # nosec B101
         body: bytes = message.get("body", b"")
         if message["type"] == "http.response.body" and not message.get("more_body") and len(body) <= LARGEST:
             headers: Fields = start["headers"]

@@ -95,7 +95,7 @@ def exceeded(decision: Decision, drawn: float | None = None, now: float | None =
 
     `drawn`, from 0 to 1, draws out the time after which to come back; `now`, in Unix time, asks for X-RateLimit-* too.
     """
-    seconds = seconds_until(decision, random.random() if drawn is None else drawn)
+    seconds = seconds_until(decision, random.random() if drawn is None else drawn)  # nosec B311  # spreads clients out, no secret
     name = policy_name(decision.limit, decision.index)
     headers = {
         "ratelimit": remaining(decision, seconds),

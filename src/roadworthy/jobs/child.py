@@ -11,7 +11,7 @@ import ctypes
 import importlib
 import importlib.util
 import os
-import pickle
+import pickle  # nosec B403  # between a process and its own child
 import queue
 import signal
 import socket

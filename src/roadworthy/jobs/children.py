@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pickle
+import pickle  # nosec B403  # between a process and its own child
 import signal
 import socket
 import sys
@@ -54,7 +54,7 @@ class ProcessRunner:
         if isinstance(answer, Returned):
             return msgspec.json.decode(answer.result)
         if answer.error is not None:
-            raise pickle.loads(answer.error)  # noqa: S301 (what our own child pickled)
+            raise pickle.loads(answer.error)  # noqa: S301 (what our own child pickled)  # nosec B301
         raise RemoteError(answer.failure)
 
     async def close(self) -> None:

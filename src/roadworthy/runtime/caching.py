@@ -32,7 +32,7 @@ async def opened(
 
     They are shared through the Redis at `redis_url`; else, where the service uses its database, through that at `dsn`.
     """
-    node = random.randrange(NODES)
+    node = random.randrange(NODES)  # nosec B311  # tells processes apart, no secret
     async with (
         _store(spec, dsn, redis_url, node) as store,
         Caches.open(spec.name, spec.caches, Node(store, node=node), pool) as caches,

@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
+import subprocess  # nosec B404  # fixed programs, no shell
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -255,7 +255,7 @@ class EmbeddedPostgres:
     ) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C in a terminal is for the owner, who stops the server last.
-            return subprocess.Popen(
+            return subprocess.Popen(  # nosec B603  # PostgreSQL's own programs
                 identity.command(at_death, program, arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log if output is None else output,

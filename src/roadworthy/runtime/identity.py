@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-import subprocess
+import subprocess  # nosec B404  # fixed programs, no shell
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -83,6 +83,6 @@ def _accounts(data: Path) -> Iterable[pwd.struct_passwd]:
 def _works(identity: Identity, program: Path) -> bool:
     command = identity.command(0, program, ["--version"])
     try:
-        return subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False).returncode == 0  # nosec B603  # PostgreSQL's own programs
     except subprocess.TimeoutExpired:
         return False

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     parent, signal, identity, program, *rest = arguments
     become(identity)
     die_with(int(parent), int(signal))
-    os.execv(program, [program, *rest])  # noqa: S606
+    os.execv(program, [program, *rest])  # noqa: S606  # nosec B606  # what its parent, which is ours, has it run
 
 
 def _call(function: str, *arguments: int) -> None:

@@ -96,7 +96,7 @@ def _pattern(origin: str | re.Pattern[str]) -> re.Pattern[str]:
     if isinstance(origin, re.Pattern):
         return origin
     found = _BELOW.fullmatch(origin)
-    assert found is not None  # noqa: S101 (checked when it was declared)
+    assert found is not None  # noqa: S101 (checked when it was declared)  # nosec B101
     return re.compile(rf"{found[1]}[a-z0-9-]+(?:\.[a-z0-9-]+)*{re.escape(found[2])}")
 
 

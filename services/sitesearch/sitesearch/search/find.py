@@ -64,12 +64,12 @@ class Result:
     @property
     def title(self) -> Markup:
         """The title, to be put into a page as it is."""
-        return Markup(self.title_html)  # noqa: S704 (made by `mark`, which escapes)
+        return Markup(self.title_html)  # noqa: S704 (made by `mark`, which escapes)  # nosec B704
 
     @property
     def excerpt(self) -> Markup:
         """The excerpt, to be put into a page as it is."""
-        return Markup(self.excerpt_html)  # noqa: S704 (made by `excerpt`, which escapes)
+        return Markup(self.excerpt_html)  # noqa: S704 (made by `excerpt`, which escapes)  # nosec B704
 
 
 @dataclass(frozen=True, slots=True)

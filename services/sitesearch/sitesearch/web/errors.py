@@ -26,7 +26,7 @@ _TITLES = {
 
 async def show_error(request: Request, error: Exception) -> Any:
     """Answer an HTTPException."""
-    assert isinstance(error, HTTPException)  # noqa: S101 (the framework calls it with nothing else)
+    assert isinstance(error, HTTPException)  # noqa: S101 (the framework calls it with nothing else)  # nosec B101
     headers = error.headers
     if error.status_code == 405:
         headers = {"allow": ", ".join(sorted(_methods(request)))}
@@ -35,7 +35,7 @@ async def show_error(request: Request, error: Exception) -> Any:
 
 async def show_problem(request: Request, error: Exception) -> Any:
     """Answer a Problem."""
-    assert isinstance(error, Problem)  # noqa: S101 (as above)
+    assert isinstance(error, Problem)  # noqa: S101 (as above)  # nosec B101
     return _answer(request, error)
 
 

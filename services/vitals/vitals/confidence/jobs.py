@@ -24,6 +24,6 @@ async def calculate_confidences(users: list[int]) -> None:
 async def measure_confidence() -> None:
     """Tell the metrics how far the sources can be trusted on the whole, and how old that is."""
     row = await database.fetchrow(QUERIES["measure"])
-    assert row is not None  # noqa: S101 (a statement without FROM has a row)
+    assert row is not None  # noqa: S101 (a statement without FROM has a row)  # nosec B101
     mean_confidence.set(row["mean"])
     confidence_lag.set(row["lag"])

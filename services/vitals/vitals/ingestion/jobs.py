@@ -90,7 +90,7 @@ async def keep(events: Sequence[stored.NewEvent]) -> None:
 async def measure_backlog() -> None:
     """Tell the metrics what waits and what failed."""
     row = await database.fetchrow(QUERIES["backlog"])
-    assert row is not None  # noqa: S101 (an aggregate has a row)
+    assert row is not None  # noqa: S101 (an aggregate has a row)  # nosec B101
     events_unfinished.set(row["pending"], state="pending")
     events_unfinished.set(row["failed"], state="failed")
     oldest_pending.set(row["oldest"])

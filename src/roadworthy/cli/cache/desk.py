@@ -112,7 +112,7 @@ async def _opened(spec: ServiceSpec) -> AsyncIterator[Desk]:
     if not spec.caches:
         raise TargetError(f"service {spec.name!r} declares no cache; declare one with service.cache()")
     settings = Settings.load(os.environ)
-    node = random.randrange(NODES)
+    node = random.randrange(NODES)  # nosec B311  # tells processes apart, no secret
     async with AsyncExitStack() as stack:
         if settings.redis_url is not None:
             from roadworthy.cache.redis import RedisStore
