@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
-from threading import Lock
+from threading import RLock
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 from roadworthy.errors import BreakerOpen, InvalidTransition
@@ -138,7 +138,8 @@ class Breaker:
         self._slow_after = None if spec.slow_after is None else spec.slow_after.total_seconds()
         self._half_open_wait = math.inf if spec.half_open_wait is None else spec.half_open_wait.total_seconds()
         self._timed = self._slow_after is not None
-        self._lock = Lock()
+        # The garbage collector may end a call that was dropped, and report it, in the midst of anything done under it.
+        self._lock = RLock()
         self._untold: list[Transition] = []
         self._telling = False
         # The permit of all calls that begin while none is held back: a new one in each state, so that a result tells
@@ -358,7 +359,7 @@ class Breaker:
             raise
 
     def _report(self, permit: Permit, outcome: int, seconds: float) -> None:
-        """Count a call; takes the lock itself."""
+        """Count a call, add it to the window if it began in this state, and decide; takes the lock itself."""
         with self._lock:
             if self._slow_after is not None and seconds > self._slow_after:
                 outcome |= SLOW
@@ -367,31 +368,30 @@ class Breaker:
                 self.failures += 1
             else:
                 self.successes += 1
-            self._record(permit, outcome)
+            if permit is self._passing:
+                if (window := self._window) is not None:
+                    window.add(outcome, self._clock() if self._by_time else 0.0)
+                    if window.failures or window.slow:
+                        self._settled = False
+                        self._decide(window)
+                    else:
+                        self._exceeded = False
+                        self._settled = self._settles and window.calls == self.spec.size
+            elif self._state == "half_open":
+                self._report_probe(permit, outcome)
         if self._untold:
             self._tell()
 
-    def _record(self, permit: Permit, outcome: int) -> None:
-        """Add a call to the window if it began in this state, and decide."""
-        if self._state == "half_open":
-            self._open_if_overdue(self._clock())
-            if self._probes.pop(permit, None) is None:
-                return
-        elif permit is not self._passing:
-            return
-        if (window := self._window) is None:
-            return
-        window.add(outcome, self._clock() if self._by_time else 0.0)
-        if self._state == "half_open" or window.failures or window.slow:
-            self._settled = False
-            if window.calls >= self._needed:
-                self._decide(window)
-        else:
-            self._exceeded = False
-            self._settled = self._settles and window.calls == self.spec.size
+    def _report_probe(self, permit: Permit, outcome: int) -> None:
+        self._open_if_overdue(self._clock())
+        if self._probes.pop(permit, None) is not None and (window := self._window) is not None:
+            window.add(outcome, 0.0)
+            self._decide(window)
 
     def _decide(self, window: Outcomes) -> None:
-        """Open or close, if the window says so; there are enough calls in it."""
+        """Open or close, if the window has enough calls and says so."""
+        if window.calls < self._needed:
+            return
         spec = self.spec
         why = None
         if window.failures / window.calls >= spec.failure_rate:

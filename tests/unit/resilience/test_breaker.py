@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -194,6 +194,30 @@ async def test_a_call_that_is_dropped_unfinished_gives_its_permit_back() -> None
 
     assert breaker.ignored == 20
     await breaker.call(answer)
+
+
+async def test_a_call_may_be_dropped_in_the_midst_of_another_ones_bookkeeping() -> None:
+    clock = Clock()
+    dropped: list[Coroutine[None, None, None]] = []
+
+    def collecting() -> float:
+        while dropped:
+            dropped.pop().close()
+        return clock.now
+
+    breaker = Breaker("billing", SPEC, clock=collecting)
+    await half_opened(breaker, clock)
+
+    async def wait() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    for _ in range(5):
+        call = breaker.call(wait)
+        call.send(None)
+        dropped.append(call)
+    await breaker.call(answer)
+
+    assert (breaker.ignored, breaker.successes) == (5, 1)
 
 
 async def test_a_permit_given_back_twice_lets_no_further_call_through() -> None:
