@@ -32,16 +32,27 @@ class Session:
         name: str,
         seconds: float,
         begin: Callable[[driver.Connection], Awaitable[None]],
+        patience: float | None = None,
     ) -> None:
-        """`begin` is run on each new connection; `seconds` bound connecting, that included, and each statement."""
+        """`seconds` bound each statement, and `patience` connecting, by default as many.
+
+        `begin` is run on each new connection, within that.
+        """
         self._dsn = dsn
         self._sql = statements
         self._name = name
         self._seconds = seconds
+        self._patience = seconds if patience is None else patience
         self._begin = begin
         self._turn = asyncio.Lock()
         self._connection: driver.Connection | None = None
         self._prepared: dict[str, Any] = {}
+        self.trouble = "not connected yet"
+
+    @property
+    def connected(self) -> bool:
+        """Whether the next statement has a connection already; if not, `trouble` says why."""
+        return self._connection is not None and not self._connection.is_closed()
 
     async def fetch(self, statement: str, *arguments: Any) -> list[driver.Record]:
         """Run a statement by its name and return its rows; raise StoreDown or StoreRefused where that failed.
@@ -72,7 +83,7 @@ class Session:
                 await connection.close(timeout=_CLOSING)
 
     def _failure(self, error: BaseException) -> StoreDown:
-        what = f"the connection {self._name!r} failed: {driver.reason_of(error)}"
+        what = self.trouble = f"the connection {self._name!r} failed: {driver.reason_of(error)}"
         if self._connection is None or not isinstance(error, driver.PostgresError):
             return StoreDown(what)
         gone = isinstance(error, (*driver.LOST, *driver.NOT_YET)) or error.sqlstate == _TIMED_OUT
@@ -80,7 +91,7 @@ class Session:
 
     async def _connect(self) -> driver.Connection:
         self._prepared = {}
-        self._connection = await connect(self._dsn, name=self._name, seconds=self._seconds, begin=self._begin)
+        self._connection = await connect(self._dsn, name=self._name, seconds=self._patience, begin=self._begin)
         return self._connection
 
 

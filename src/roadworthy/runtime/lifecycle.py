@@ -26,7 +26,7 @@ from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
 from roadworthy.limits import metrics as limits_metrics
 from roadworthy.resilience import breaker_metrics, dependency_metrics, shedding_metrics
-from roadworthy.runtime import caching, depending
+from roadworthy.runtime import caching, depending, limiting
 from roadworthy.runtime import keys as api_keys
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
@@ -92,8 +92,8 @@ async def opened(
     """Open what stands behind a service's handles: a pool of connections, the job engine, its caches, its metrics.
 
     `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged. Caches
-    are shared through the Redis at `redis_url`, else through the database, and with `share=False` with nobody.
-    Health looks at the disk of `data_directory`. Requests come through `trusted_proxies`.
+    and limits are shared through the Redis at `redis_url`, else through the database, and with `share=False` with
+    nobody. Health looks at the disk of `data_directory`. Requests come through `trusted_proxies`.
     """
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
@@ -106,6 +106,7 @@ async def opened(
                 caching.opened(spec, dsn if share else None, redis_url, pool, registry) as caches,
                 api_keys.opened(spec.api_keys, dsn, registry) as verifiers,
                 depending.opened(spec, registry) as dependencies,
+                limiting.opened(spec, dsn if share else None, redis_url, registry) as limits,
             ):
                 yield Binding(
                     pool,
@@ -119,6 +120,7 @@ async def opened(
                     data_directory=data_directory,
                     api_keys=verifiers,
                     dependencies=dependencies,
+                    limits=limits,
                 )
         finally:
             await engine.close()
@@ -144,7 +146,8 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
 
 def migrations(spec: ServiceSpec) -> tuple[tuple[migration.Migration, ...], ...]:
     """Return the sets of migrations that the service's database needs: the library's, then its own."""
-    sets = [migration.load(name, name) for name in ("roadworthy.jobs", "roadworthy.cache", "roadworthy.security")]
+    capabilities = ("roadworthy.jobs", "roadworthy.cache", "roadworthy.limits", "roadworthy.security")
+    sets = [migration.load(name, name) for name in capabilities]
     if spec.database is not None and spec.database.migrations is not None:
         sets.append(migration.load(spec.database.migrations, spec.name))
     return tuple(sets)
