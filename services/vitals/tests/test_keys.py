@@ -41,7 +41,7 @@ async def test_a_key_is_printed_once_and_works_until_it_is_revoked(
             found = await viewer(connection)
         assert found is not None
         assert found.name == "Ada"
-        assert await database.fetchval("SELECT expires_at - created_at > interval '29 days' FROM api_keys")
+        assert await database.fetchval("SELECT expires_at - created_at > interval '29 days' FROM public.api_keys")
     for expected in (0, 1):
         monkeypatch.setattr("sys.stdin", io.StringIO(f"{key}\n"))
         assert await command("revoke") == expected

@@ -100,7 +100,7 @@ async def test_a_right_that_ends_ends_at_once(scene: Scene) -> None:
     assert await scene.weights("tim", "bob") == 404
     assert await access.revoke(database, scene.keys["ada"])
     assert await scene.weights("ada", "ada") == 401
-    await database.execute("UPDATE api_keys SET expires_at = now() WHERE user_id = $1", scene.users["bob"])
+    await database.execute("UPDATE public.api_keys SET expires_at = now() WHERE user_id = $1", scene.users["bob"])
     assert await scene.weights("bob", "bob") == 401
     assert latest_metrics.statistics().loaded == 2
 

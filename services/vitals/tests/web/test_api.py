@@ -119,6 +119,9 @@ def paths(user: int) -> list[str]:
     """Every path of the API that names a user, for that user, from the application's own routes."""
     found = [path for path in site.openapi()["paths"] if "{user}" in path]
     assert len(found) >= 4
+    others = [path for path in site.openapi()["paths"] if "{" in path.replace("{user}", "").replace("{metric}", "")]
+    assert others == [], "what another id names has to be probed as well"
+    assert {method for path in found for method in site.openapi()["paths"][path]} == {"get"}, "and so has a write"
     return [path.removeprefix("/api/v1").replace("{user}", str(user)).replace("{metric}", "weight") for path in found]
 
 

@@ -44,10 +44,9 @@ def digest_of(key: str) -> str:
 async def reading_as(database: Database, key: str) -> AsyncIterator[Connection]:
     """Open a transaction that runs under `vitals_reader` on behalf of the key's holder, whoever that is.
 
-    Both settings end with the transaction, so that the connection's next borrower begins without them.
+    A digest stands for the holder, so that SQL that runs there cannot become somebody else.
     """
-    async with database.transaction() as connection:
-        await connection.execute(QUERIES["become"], digest_of(key))
+    async with database.tenant(digest_of(key), setting="vitals.key_digest", role="vitals_reader") as connection:
         yield connection
 
 

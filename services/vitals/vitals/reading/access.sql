@@ -1,6 +1,3 @@
--- name: become
-SELECT set_config('vitals.key_digest', $1, true), set_config('role', 'vitals_reader', true);
-
 -- name: may_see
 SELECT internal.may_see($1, $2);
 
