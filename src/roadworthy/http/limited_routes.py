@@ -21,19 +21,25 @@ USER = "roadworthy.user"
 """Where an ASGI middleware around the stack may put a request's user, as text, for limits by user."""
 
 Key = Callable[[Scope], str | None]
+OfKey = Callable[[Scope], "Applied | None"]
 
 _log = get_logger(__name__)
 
 
 class Applied:
-    """One limit as it is applied to requests; `told` says whether responses tell of it."""
+    """One limit as it is applied to requests; `told` says whether responses tell of it.
 
-    __slots__ = ("cost", "key", "limiter", "spec", "told")
+    `of_key` finds, for a limit by API key, how it applies to the key of a request, which may have a rate of its own.
+    """
 
-    def __init__(self, limiter: Limiter, key: Key) -> None:
-        """Apply `limiter`, with the key that `key` finds in a scope."""
+    __slots__ = ("cost", "key", "limiter", "of_key", "rated", "spec", "told")
+
+    def __init__(self, limiter: Limiter, key: Key, of_key: OfKey | None = None, *, rated: bool = False) -> None:
+        """Apply `limiter`, with the key that `key` finds in a scope; `rated` where its rate is that of a key."""
         self.limiter = limiter
         self.key = key
+        self.of_key = of_key
+        self.rated = rated
         self.spec: LimitSpec = limiter.spec
         self.cost = self.spec.cost
         self.told = not self.spec.shadow
@@ -78,8 +84,30 @@ class LimitedRoutes:
 
     def _applying(self, route: str) -> Applying:
         specs = [spec for spec in self._specs if route in spec.routes or ANYWHERE in spec.routes]
-        applied = [Applied(self._limiters.of(spec.name), self._key(spec, route)) for spec in specs]
+        applied = [self._applied(spec, route) for spec in specs]
         return Applying(applied, None if route == ANYWHERE else route.partition(" ")[2])
+
+    def _applied(self, spec: LimitSpec, route: str) -> Applied:
+        key = self._key(spec, route)
+        of_key = self._rated(spec.name, key) if spec.by == "api_key" else None
+        return Applied(self._limiters.of(spec.name), key, of_key)
+
+    def _rated(self, name: str, key: Key) -> OfKey:
+        made: dict[str, Applied] = {}
+
+        def of_key(scope: Scope) -> Applied | None:
+            shown = scope.get(API_KEY)
+            if shown is None or shown.limit is None:
+                return None
+            known = made.get(shown.limit)
+            if known is None:
+                limiter = self._limiters.rated(name, shown.limit)
+                if limiter is self._limiters.of(name):
+                    return None
+                known = made[shown.limit] = Applied(limiter, key, rated=True)
+            return known
+
+        return of_key
 
     def _key(self, spec: LimitSpec, route: str) -> Key:
         address = self._addresses.of

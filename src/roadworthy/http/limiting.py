@@ -20,7 +20,7 @@ from roadworthy.http.limited_routes import Applied, Applying, LimitedRoutes
 from roadworthy.http.problems import Problem, ProblemResponse, answer_handshake, exceeded
 from roadworthy.http.route import CACHED_ROUTE
 from roadworthy.limits.decision import Decision
-from roadworthy.limits.headers import RATELIMIT, legacy, remaining, seconds_until
+from roadworthy.limits.headers import POLICY, RATELIMIT, legacy, policies, remaining, seconds_until
 from roadworthy.limits.spec import LimitSpec
 
 if TYPE_CHECKING:
@@ -61,13 +61,14 @@ class Limiting:
             return self._app(scope, receive, exchange)
         applying = self._applying(scope)
         decisions: Decisions = []
-        for one in applying.applied:
+        for place, plain in enumerate(applying.applied):
+            one = plain if plain.of_key is None else plain.of_key(scope) or plain
             key = one.key(scope)
             if key is None:
                 continue
             decision = one.limiter.quick(key, one.cost)
             if decision is None:
-                return self._asking(applying, decisions, one, key, scope, receive, exchange)
+                return self._asking(applying, decisions, place, key, scope, receive, exchange)
             decisions.append((one, decision))
             if not decision.admitted:
                 return self._refuse(applying, decisions, scope, receive, exchange)
@@ -77,7 +78,8 @@ class Limiting:
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket, whose handshake counts as a request."""
         if self._specs:
-            for one in self._applying(scope).applied:
+            for plain in self._applying(scope).applied:
+                one = plain if plain.of_key is None else plain.of_key(scope) or plain
                 key = one.key(scope)
                 decision = None if key is None else await one.limiter.check(key, one.cost)
                 if decision is not None and not decision.admitted:
@@ -98,18 +100,19 @@ class Limiting:
         self,
         applying: Applying,
         decisions: Decisions,
-        first: Applied,
-        key: str,
+        place: int,
+        known: str,
         scope: Scope,
         receive: Receive,
         exchange: Exchange,
     ) -> None:
-        """Answer a request for which the shared store has to be asked, from the `first` limit that asks it."""
-        for one in applying.applied[applying.applied.index(first) :]:
-            named = key if one is first else one.key(scope)
-            if named is None:
+        """Answer a request for which the shared store has to be asked, from the limit at `place` on, by its key."""
+        for index, plain in enumerate(applying.applied[place:]):
+            one = plain if plain.of_key is None else plain.of_key(scope) or plain
+            key = known if index == 0 else one.key(scope)
+            if key is None:
                 continue
-            decision = await one.limiter.check(named, one.cost)
+            decision = await one.limiter.check(key, one.cost)
             decisions.append((one, decision))
             if not decision.admitted:
                 await self._refuse(applying, decisions, scope, receive, exchange)
@@ -123,15 +126,18 @@ class Limiting:
             return
         drawn = self._random()
         items = []
+        policy = applying.policy
         for one, decision in decisions:
             if one.told:
+                if one.rated:
+                    policy = (POLICY, policies([each.spec for each, _ in decisions if each.told]))
                 seconds = seconds_until(decision, drawn)
                 items.append(remaining(decision, seconds))
                 if one.spec.legacy_headers:
                     exchange.headers += legacy(decision, seconds, self._clock())
         if items:
             exchange.headers.append((RATELIMIT, (items[0] if len(items) == 1 else ", ".join(items)).encode()))
-            exchange.headers.append(applying.policy)
+            exchange.headers.append(policy)
 
     async def _refuse(
         self, applying: Applying, decisions: Decisions, scope: Scope, receive: Receive, exchange: Exchange

@@ -33,15 +33,16 @@ class Limiter:
         store: Store | None = None,
         *,
         processes: int = 1,
+        counts: Counts | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Count in `store` for all processes, of which there are `processes`; without one, in memory for this one.
 
-        Keys in the store begin with `service` and the limit's name.
+        Keys in the store begin with `service` and the limit's name. What is decided is added to `counts`.
         """
         self.spec = spec
-        self.counts = Counts()
+        self.counts = counts or Counts()
         self.closed = False
         self.quick: Known
         self._remembered: Remembered[Any]

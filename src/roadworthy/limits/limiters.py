@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from roadworthy.errors import DeclarationError
 from roadworthy.limits.limiter import Limiter
+from roadworthy.limits.quota import Quota
 from roadworthy.limits.spec import LimitSpec
 from roadworthy.limits.store import Store
+
+MOST_RATES = 100
+"""How many different rates of keys' own a limit has at most."""
 
 
 class Limiters:
@@ -17,15 +23,44 @@ class Limiters:
 
     def __init__(self, service: str, specs: Iterable[LimitSpec], store: Store | None = None, *, processes: int = 1):
         """Count in `store`, which is not closed here, for `processes` processes; without one, in memory."""
+        self._service = service
+        self._store = store
+        self._processes = processes
         self.all: Mapping[str, Limiter] = {
             spec.name: Limiter(spec, service, store, processes=processes) for spec in specs
         }
+        self._rated: dict[tuple[str, str], Limiter] = {}
 
     def of(self, name: str) -> Limiter:
         """Return the limiter of the limit with this name."""
         return self.all[name]
 
+    def rated(self, name: str, rate: str) -> Limiter:
+        """Return the limiter of a limit for keys with a rate of their own ("1000/minute") in place of its quotas.
+
+        A key must have the same one always. For a text that is no rate, and past MOST_RATES, it is the limit's own.
+        """
+        known = self._rated.get((name, rate))
+        if known is not None:
+            return known
+        plain = self.all[name]
+        if len(self._rated) >= MOST_RATES * len(self.all):
+            return plain
+        try:
+            quota = Quota.parse(rate, algorithm=plain.spec.quotas[0].algorithm)
+        except DeclarationError:
+            return plain
+        made = Limiter(
+            replace(plain.spec, quotas=(quota,)),
+            self._service,
+            self._store,
+            processes=self._processes,
+            counts=plain.counts,
+        )
+        self._rated[name, rate] = made
+        return made
+
     def close(self) -> None:
         """Have handles know that these limiters are over."""
-        for limiter in self.all.values():
+        for limiter in (*self.all.values(), *self._rated.values()):
             limiter.close()

@@ -14,6 +14,7 @@ from starlette.types import Message
 from roadworthy import ApiKey, Service
 from roadworthy.binding import Binding
 from roadworthy.http.stack import Stack, install
+from roadworthy.limits.limiters import Limiters
 from roadworthy.outage import StoreDown
 from roadworthy.security.key import NewKey, make
 from roadworthy.security.known_keys import Row
@@ -72,9 +73,11 @@ class Shop:
 
         return install(site, self.service)
 
-    def add(self, *scopes: str, keys: str = "api", prefix: str = "shop", revoked: bool = False) -> NewKey:
+    def add(
+        self, *scopes: str, keys: str = "api", prefix: str = "shop", revoked: bool = False, limit: str | None = None
+    ) -> NewKey:
         made = make(prefix)
-        key = ApiKey(made.id, keys, "test", "me", frozenset(scopes))
+        key = ApiKey(made.id, keys, "test", "me", frozenset(scopes), limit)
         self.rows[made.id] = Row(key, made.digest, revoked, None)
         return made
 
@@ -92,8 +95,9 @@ class Shop:
         nothing: Any = None
         verifiers = {spec.name: Verifier(spec, self.read, self.touch) for spec in self.service.spec.api_keys}
         metrics = MetricRegistry(catalogue(self.service.spec.request_buckets))
+        limits = Limiters("shop", self.service.spec.limits)
         async with (
-            self.service.bind(Binding(nothing, nothing, metrics, api_keys=verifiers)),
+            self.service.bind(Binding(nothing, nothing, metrics, api_keys=verifiers, limits=limits)),
             httpx.AsyncClient(transport=httpx.ASGITransport(self.stack), base_url="http://shop") as client,
         ):
             self.verifiers = verifiers
@@ -287,3 +291,27 @@ async def test_what_a_key_is_shown_for_is_kept_by_no_shared_cache(shop: Shop) ->
         answer = await client.get("/admin/users", headers={"x-api-key": admin.text})
         assert answer.status_code == 200
         assert "private" in answer.headers["cache-control"]
+
+
+async def test_a_key_has_the_rate_of_the_limit_or_one_of_its_own(shop: Shop) -> None:
+    limit = shop.service.limit("api", "3/minute", by="api_key", routes=("GET /open",))
+    shop.stack = shop._stack()
+    usual, slow, odd = shop.add("read"), shop.add("read", limit="1/minute"), shop.add("read", limit="many")
+    async with shop.client() as client:
+
+        async def statuses(key: NewKey | None) -> list[int]:
+            headers = {} if key is None else bearer(key)
+            return [(await client.get("/open", headers=headers)).status_code for _ in range(5)]
+
+        assert await statuses(usual) == [200, 200, 200, 429, 429]
+        assert await statuses(slow) == [200, 429, 429, 429, 429]
+        assert await statuses(odd) == [200, 200, 200, 429, 429]
+        assert await statuses(None) == [200, 200, 200, 429, 429]
+        told = await client.get("/open", headers=bearer(shop.add("read", limit="9/second")))
+        assert told.headers["ratelimit-policy"] == '"api";q=9;w=1'
+        assert told.headers["ratelimit"].startswith('"api";r=8')
+        plain = await client.get("/open", headers=bearer(shop.add("read")))
+        assert plain.headers["ratelimit-policy"] == '"api";q=3;w=60'
+        counts = shop.service.binding("test").limits
+        assert counts is not None
+        assert counts.of(limit.spec.name).counts.denied == 2 + 4 + 2 + 2
