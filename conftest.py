@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 PROGRAMS = {
+    "amtool": lambda: shutil.which("amtool") is not None,
     "chromium": lambda: shutil.which("chromium") is not None,
     "nginx": lambda: shutil.which("nginx") is not None,
     "node": lambda: shutil.which("node") is not None,

@@ -590,13 +590,14 @@ class Service:
         under: timedelta | None = None,
         route: str | None = None,
         metric: str | None = None,
+        minimum_events: int = 20,
     ) -> None:
         """Promise that a share `objective` of requests succeeds or, with `under`, is answered within that time.
 
         `route` ("GET /search") narrows it to one route. `metric` names a histogram in seconds to measure instead of
-        HTTP's.
+        HTTP's. The alerts on it want `minimum_events` in their window: one bad event of a few calls nobody.
         """
-        self.declared.add("objective", ObjectiveSpec(name, objective, under, route, metric))
+        self.declared.add("objective", ObjectiveSpec(name, objective, under, route, metric, minimum_events))
 
     def alert(
         self,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.cli.arguments import add_json, add_target, command, target
-from roadworthy.cli.exits import DONE, NO
+from roadworthy.cli.exits import BAD_USAGE, DONE, NO
 from roadworthy.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from roadworthy.emit.alertmanager import Receivers
     from roadworthy.emit.varnish import Origin
 
 
@@ -22,15 +24,25 @@ def add(commands: Any) -> None:
         commands,
         "emit",
         help="write the configuration that follows from a declaration",
-        description="Write what stands before a service (nginx, Varnish, a Cloudflare worker), as far as it declares\n"
-        "that it is behind it. The same declaration gives the same files. With --check nothing is written, and the\n"
-        "exit code is 1 where a file is missing or differs.",
+        description="Write what follows from a declaration: Prometheus with its rules and their tests,\n"
+        "Alertmanager, a runbook for each alert, and what stands before the service (nginx, Varnish, a\n"
+        "Cloudflare worker) as far as it declares that it is behind it. The same declaration gives the\n"
+        "same files. With --check nothing is written, and the exit code is 1 where a file is missing or\n"
+        "differs. Notes in runbooks are kept.",
         examples="  roadworthy emit sitesearch.service:service --to deploy\n"
-        "  roadworthy emit sitesearch.service:service --to deploy --check",
+        "  roadworthy emit sitesearch.service:service --to deploy --check\n"
+        "  promtool test rules deploy/prometheus/tests/*.yml",
     )
     add_target(parser)
     parser.add_argument("--to", required=True, type=Path, metavar="DIR", help="the directory of the files")
     parser.add_argument("--check", action="store_true", help="write nothing, and tell what differs")
+    _add_edge(parser)
+    _add_monitoring(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_edge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--origin",
         type=_origin,
@@ -46,16 +58,59 @@ def add(commands: Any) -> None:
         metavar="ADDRESS",
         help="an address that may purge Varnish, beside this machine; may be repeated",
     )
-    add_json(parser)
-    parser.set_defaults(run=run)
+
+
+def _add_monitoring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scrape",
+        type=_host_and_port,
+        action="append",
+        metavar="HOST:PORT",
+        help="an operations port to scrape (default: 127.0.0.1:9100); may be repeated",
+    )
+    parser.add_argument(
+        "--alertmanager",
+        type=_host_and_port,
+        default="127.0.0.1:9093",
+        metavar="HOST:PORT",
+        help="where Alertmanager listens (default: 127.0.0.1:9093)",
+    )
+    parser.add_argument(
+        "--runbooks",
+        default="runbooks",
+        metavar="URL",
+        help="where people read the runbooks, for the link in each alert (default: runbooks)",
+    )
+    parser.add_argument("--channel", default="#alerts", help="the chat's channel for warnings (default: #alerts)")
+    parser.add_argument("--mail-to", metavar="ADDRESS", help="who gets alerts of business (default: the chat)")
+    parser.add_argument("--mail-from", metavar="ADDRESS", help="who sends them")
+    parser.add_argument("--mail-server", type=_host_and_port, metavar="HOST:PORT", help="the server that takes mail")
+    parser.add_argument(
+        "--dead-mans-switch", metavar="URL", help="what is called each minute, and tells somebody when it is not"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the files, or compare them."""
     from roadworthy.emit.edge import edge_files
+    from roadworthy.emit.monitoring import monitoring_files
 
+    mail = (options.mail_to, options.mail_from, options.mail_server)
+    if any(mail) and not all(mail):
+        print("error: mail needs all of --mail-to, --mail-from and --mail-server", file=sys.stderr)
+        return BAD_USAGE
     spec = target(options).service.spec
-    files = edge_files(spec, origin=options.origin, purgers=("127.0.0.1", "::1", *options.purger))
+    files = {
+        **edge_files(spec, origin=options.origin, purgers=("127.0.0.1", "::1", *options.purger)),
+        **monitoring_files(
+            spec,
+            targets=options.scrape or ("127.0.0.1:9100",),
+            alerts_to=options.alertmanager,
+            runbooks_at=options.runbooks,
+            receivers=_receivers(options),
+        ),
+    }
+    files = {path: _noted(options.to / path, text) for path, text in files.items()}
     states = {path: _state(options.to / path, text) for path, text in files.items()}
     if not options.check:
         _write(options.to, {path: text for path, text in files.items() if states[path] != "unchanged"})
@@ -63,13 +118,26 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         listed = [{"path": path, "state": state} for path, state in states.items()]
         print_json({"ok": ok, "directory": str(options.to), "files": listed})
-    elif states:
-        print_table(("STATE", "FILE"), [(state, options.to / path) for path, state in states.items()])
     else:
-        print(
-            f"nothing to write: service {spec.name!r} does not say what it is behind, as with service.behind('nginx')"
-        )
+        print_table(("STATE", "FILE"), [(state, options.to / path) for path, state in states.items()])
     return DONE if ok else NO
+
+
+def _receivers(options: argparse.Namespace) -> Receivers:
+    from roadworthy.emit.alertmanager import Mail, Receivers
+
+    parts = (options.mail_to, options.mail_from, options.mail_server)
+    mail = Mail(*parts) if all(parts) else None
+    return Receivers(channel=options.channel, mail=mail, switch=options.dead_mans_switch)
+
+
+def _noted(path: Path, text: str) -> str:
+    """Return a page with the notes that people have written into it."""
+    from roadworthy.emit.runbooks import with_notes
+
+    if path.suffix != ".md" or not path.is_file():
+        return text
+    return with_notes(text, path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _state(path: Path, text: str) -> str:
@@ -84,14 +152,23 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
         (directory / path).write_text(text, encoding="utf-8")
 
 
+def _split(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or '"' in host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no host and port, as in 127.0.0.1:8000")
+    return host, int(port)
+
+
+def _host_and_port(text: str) -> str:
+    _split(text)
+    return text
+
+
 def _origin(text: str) -> Origin:
     from roadworthy.emit.varnish import Origin
 
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or '"' in host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no host and port, as in 127.0.0.1:8000")
-    return Origin(host, int(port))
+    host, port = _split(text)
+    return Origin(host.removeprefix("[").removesuffix("]"), port)
 
 
 def _address(text: str) -> str:

@@ -16,6 +16,7 @@ from roadworthy.telemetry.metrics import (
     HTTP_REQUESTS_IN_PROGRESS,
     METHODS,
     OTHER_METHOD,
+    UNMATCHED_ROUTE,
 )
 
 if TYPE_CHECKING:
@@ -49,11 +50,16 @@ class Measuring:
         self._registry: MetricRegistry | None = None
         self._children: dict[tuple[str, str, int], tuple[Child, Child]] = {}
 
+    def bind(self) -> None:
+        """Count where the service counts now, with the series of its objectives from the start."""
+        if self._service.bound and (registry := self._service.binding("HTTP metrics").metrics) is not self._registry:
+            self._use(registry)
+
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
         service = self._service
-        if service.bound and (registry := service.binding("the HTTP metrics").metrics) is not self._registry:
-            self._use(registry)
+        if service.bound and service.binding("the HTTP metrics").metrics is not self._registry:
+            self.bind()
         exchange.on_end = self._measured
         exchange.began = self._clock()
         try:
@@ -77,6 +83,11 @@ class Measuring:
     def _use(self, registry: MetricRegistry) -> None:
         self._registry = registry
         self._children = {}
+        for objective in self._service.spec.objectives:
+            # Without its series from the start, an objective looks like one that is not measured.
+            if objective.metric is None:
+                method, route = objective.route_parts or ("GET", UNMATCHED_ROUTE)
+                self._bound(registry, (method, route, 404 if objective.route is None else 200))
         registry.bound(HTTP_REQUESTS_IN_PROGRESS).track(lambda: self._drain.in_flight)
 
     def _bound(self, registry: MetricRegistry, key: tuple[str, str, int]) -> tuple[Child, Child]:

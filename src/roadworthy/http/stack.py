@@ -100,7 +100,8 @@ class Stack:
         self._shedding = Shedding(self._authenticating, service, self._authenticating.websocket)
         self._guarding = Guarding(self._shedding, service, self._shedding.websocket)
         draining = Draining(self._guarding, self.drain)
-        self._identity = Identity(Measuring(draining, service, self.drain, route))
+        self._measuring = Measuring(draining, service, self.drain, route)
+        self._identity = Identity(self._measuring)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
@@ -172,6 +173,7 @@ class Stack:
         return Probes(self.health)
 
     def _watched(self) -> AbstractAsyncContextManager[None]:
+        self._measuring.bind()
         return self.health.running(self.service.binding("the health of the process").metrics)
 
     def state_with(self, process: Callable[[], HealthState]) -> Callable[[], HealthState]:

@@ -23,7 +23,8 @@ class ObjectiveSpec:
 
     Without `under` an event is a request and good means that it was not answered with a 5xx. With `under` good means
     within that time; `metric` names the histogram that is measured, by default the HTTP one. `route` ("GET /search")
-    narrows either to one route.
+    narrows either to one route. Alerts on it want `minimum_events` in their window, so that one bad event of a few
+    calls nobody.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ObjectiveSpec:
     under: timedelta | None = None
     route: str | None = None
     metric: str | None = None
+    minimum_events: int = 20
 
     def __post_init__(self) -> None:
         if not _OBJECTIVE_NAME.fullmatch(self.name):
@@ -39,6 +41,10 @@ class ObjectiveSpec:
             raise DeclarationError(
                 f"objective {self.name!r} is {self.objective}; "
                 "it is a share of good events, between 0 and 1 (99.9 % is 0.999)"
+            )
+        if self.minimum_events < 1:
+            raise DeclarationError(
+                f"objective {self.name!r} has minimum_events={self.minimum_events}; it must be at least 1"
             )
         if self.under is not None and self.under <= timedelta(0):
             raise DeclarationError(f"objective {self.name!r} has under={self.under}; it must be longer than nothing")

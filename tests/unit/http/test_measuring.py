@@ -215,3 +215,18 @@ async def test_a_service_that_runs_again_counts_anew(serve: Any) -> None:
             await stack(scope(), nothing, swallow)
         labels = {"method": "GET", "route": UNMATCHED_ROUTE, "status": "200"}
         assert metrics.value("http_requests_total", labels) == 1
+
+
+async def test_what_an_objective_counts_is_there_before_the_first_request() -> None:
+    service = Service("shop")
+    service.slo("availability", objective=0.99)
+    service.slo("fast", objective=0.9, under=seconds(0.1), route="POST /orders")
+    registry = MetricRegistry(catalogue(service.spec.request_buckets), service="shop", service_version="1")
+    async with service.bind(Binding(None, None, registry)):  # type: ignore[arg-type]
+        Measuring(ok, service, Drain()).bind()  # type: ignore[arg-type]
+    series = {(sample.name, sample.labels) for family in registry.snapshot().families for sample in family.samples}
+    for status in ("404", "500"):
+        assert ("http_requests_total", (("method", "GET"), ("route", UNMATCHED_ROUTE), ("status", status))) in series
+    orders = (("method", "POST"), ("route", "/orders"))
+    assert ("http_request_duration_seconds_bucket", (*orders, ("le", "0.1"))) in series
+    assert ("http_requests_total", (*orders, ("status", "500"))) in series

@@ -1,0 +1,132 @@
+"""What Alertmanager is given: who hears of what, and which alert makes another one needless.
+
+An inhibition compares labels, and two alerts that both lack one have it in common: so each names, on both sides, the
+labels that must be there (https://github.com/prometheus/alertmanager/issues/507). Secrets are read from files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from roadworthy.duration import days, hours, minutes, seconds
+from roadworthy.emit.durations import written
+from roadworthy.emit.prometheus import HEADER, WATCHDOG
+from roadworthy.emit.yaml import Value, document
+
+PAGE, CHAT, MAIL, SWITCH = "page", "chat", "mail", "dead-mans-switch"
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Who is written to, by whom, through which server ("host:port")."""
+
+    to: str
+    sender: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """Where alerts go. Paths are of files that hold a secret, relative to alertmanager.yml.
+
+    `pages` holds PagerDuty's routing key, `chat` Slack's webhook, `channel` is the channel there. Without `mail`, what
+    is of business goes to the chat. `switch` is the address that the dead man's switch calls each minute, and that
+    tells somebody when it is not called.
+    """
+
+    pages: str = "secrets/pagerduty-routing-key"
+    chat: str = "secrets/slack-webhook"
+    channel: str = "#alerts"
+    mail: Mail | None = None
+    switch: str | None = None
+
+
+def configuration(receivers: Receivers) -> str:
+    """Return alertmanager.yml: critical alerts page, warnings go to a chat, those of business by mail."""
+    business = CHAT if receivers.mail is None else MAIL
+    switch = [] if receivers.switch is None else [_route("alertname", WATCHDOG, SWITCH, seconds(0), minutes(1))]
+    silent = [] if switch else [_route("alertname", WATCHDOG, "nobody", minutes(5), days(7))]
+    content: dict[str, Value] = {
+        "route": {
+            "receiver": CHAT,
+            "group_by": ["service", "alertname"],
+            "group_wait": "30s",
+            "group_interval": "5m",
+            "repeat_interval": "4h",
+            "routes": [
+                *switch,
+                *silent,
+                _route("severity", "critical", PAGE, seconds(10), hours(1)),
+                _route("severity", "business", business, minutes(5), days(1)),
+                _route("severity", "warning", CHAT, seconds(30), hours(4)),
+            ],
+        },
+        "inhibit_rules": _inhibitions(),
+        "receivers": _receivers(receivers),
+    }
+    return document(content, HEADER)
+
+
+def _route(label: str, value: str, receiver: str, wait: timedelta, repeat: timedelta) -> Value:
+    route: dict[str, Value] = {
+        "matchers": [f'{label}="{value}"'],
+        "receiver": receiver,
+        "group_wait": written(wait),
+        "repeat_interval": written(repeat),
+    }
+    if receiver == SWITCH:
+        route["group_interval"] = written(repeat)
+    return route
+
+
+def _inhibitions() -> list[Value]:
+    return [
+        # A budget that is used up fast is used up slowly as well.
+        _inhibition({"severity": "critical"}, {"severity": "warning"}, "slo"),
+        # That a queue is long is no news once it is late.
+        _inhibition({"alertname": "OldestJobAge"}, {"alertname": "WorkerQueueBacklog"}, "queue"),
+    ]
+
+
+def _inhibition(source: Mapping[str, str], target: Mapping[str, str], about: str) -> Value:
+    present = ['service=~".+"', f'{about}=~".+"']
+    return {
+        "source_matchers": [*(f'{label}="{value}"' for label, value in source.items()), *present],
+        "target_matchers": [*(f'{label}="{value}"' for label, value in target.items()), *present],
+        "equal": ["service", about],
+    }
+
+
+def _receivers(receivers: Receivers) -> list[Value]:
+    title = "{{ .CommonLabels.alertname }}: {{ .CommonAnnotations.summary }}"
+    body = "{{ range .Alerts }}{{ .Annotations.description }} {{ .Annotations.runbook_url }}\n{{ end }}"
+    found: list[Value] = [
+        {
+            "name": PAGE,
+            "pagerduty_configs": [
+                {"routing_key_file": receivers.pages, "description": title, "severity": "critical"},
+            ],
+        },
+        {
+            "name": CHAT,
+            "slack_configs": [
+                {
+                    "api_url_file": receivers.chat,
+                    "channel": receivers.channel,
+                    "send_resolved": True,
+                    "title": title,
+                    "text": body,
+                }
+            ],
+        },
+    ]
+    if (mail := receivers.mail) is not None:
+        email: Value = {"to": mail.to, "from": mail.sender, "smarthost": mail.server, "send_resolved": True}
+        found.append({"name": MAIL, "email_configs": [email]})
+    if receivers.switch is None:
+        found.append({"name": "nobody"})
+    else:
+        found.append({"name": SWITCH, "webhook_configs": [{"url": receivers.switch, "send_resolved": False}]})
+    return found
