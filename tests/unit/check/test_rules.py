@@ -424,3 +424,18 @@ def test_rw063_staleness_where_one_lifetime_is_for_all(service: Service, finding
     service.edge("GET /search", shared(browser=minutes(5), edge=minutes(5), stale=minutes(1)))
     service.edge("GET /sites/{name}", shared(edge=minutes(5)))
     assert not findings("RW063")
+
+
+def test_rw070_a_key_is_asked_for_where_nothing_is_served(service: Service, findings: Findings) -> None:
+    service.api_keys(
+        prefix="shop",
+        routes={"/sites/*": None, "GET /search": None, "/sites/{slug}": None, "/*": None, "GET /static/x": None},
+    )
+    assert not findings("RW070", App(True, APP.routes, ("/static",)))
+    service.api_keys("other", prefix="other", routes={"GET /serach": None, "DELETE /search": None})
+    first, second = findings("RW070", App(True, APP.routes, ("/static",)))
+    assert "did you mean 'GET /search'?" in first.fix
+    assert "DELETE /search" in second.message
+    assert first.place == service.spec.places["api_keys", "other"]
+    assert not findings("RW070", None)
+    assert not findings("RW070", App(True, hidden=("",)))

@@ -1,7 +1,7 @@
 """The rules, in the order of their ids."""
 
 from roadworthy.check.rule import Rule
-from roadworthy.check.rules import alerting, declarations, edges, labels, objectives, probes, series
+from roadworthy.check.rules import alerting, declarations, edges, keys, labels, objectives, probes, series
 
 RULES: tuple[Rule, ...] = (
     *declarations.RULES,
@@ -11,6 +11,7 @@ RULES: tuple[Rule, ...] = (
     *alerting.RULES,
     *objectives.RULES,
     *edges.RULES,
+    *keys.RULES,
 )
 
 __all__ = ["RULES"]
