@@ -128,6 +128,8 @@ async def _alone(
                     environment=os.environ,
                     redis_url=settings.redis_url,
                     data_directory=settings.data_directory,
+                    trusted_proxies=settings.trusted_proxies,
+                    processes=settings.processes,
                 ) as binding,
                 service.bind(binding),
             ):

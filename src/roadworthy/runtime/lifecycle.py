@@ -70,6 +70,7 @@ async def running(
                 redis_url=settings.redis_url,
                 data_directory=settings.data_directory,
                 trusted_proxies=settings.trusted_proxies,
+                processes=settings.processes,
             ) as binding,
             service.bind(binding),
         ):
@@ -88,12 +89,14 @@ async def opened(
     share: bool = True,
     data_directory: Path | None = None,
     trusted_proxies: int = 0,
+    processes: int = 1,
 ) -> AsyncIterator[Binding]:
     """Open what stands behind a service's handles: a pool of connections, the job engine, its caches, its metrics.
 
     `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged. Caches
     and limits are shared through the Redis at `redis_url`, else through the database, and with `share=False` with
-    nobody. Health looks at the disk of `data_directory`. Requests come through `trusted_proxies`.
+    nobody. Health looks at the disk of `data_directory`. Requests come through `trusted_proxies`, and to one of
+    `processes`.
     """
     declared = spec.database or DatabaseSpec("main")
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
@@ -106,7 +109,7 @@ async def opened(
                 caching.opened(spec, dsn if share else None, redis_url, pool, registry) as caches,
                 api_keys.opened(spec.api_keys, dsn, registry) as verifiers,
                 depending.opened(spec, registry) as dependencies,
-                limiting.opened(spec, dsn if share else None, redis_url, registry) as limits,
+                limiting.opened(spec, dsn if share else None, redis_url, registry, processes=processes) as limits,
             ):
                 yield Binding(
                     pool,

@@ -23,6 +23,7 @@ PREFIX = "ROADWORTHY_"
 
 _LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error", "critical")
 _FORMATS: tuple[Format, ...] = ("auto", "console", "json")
+_MOST_PROCESSES = 10_000
 _MOST_PROXIES = 20
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+")
 
@@ -72,6 +73,7 @@ class Settings:
     drain: timedelta
     hung_after: timedelta
     trusted_proxies: int
+    processes: int
     encryption_keys: str | None
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
@@ -129,6 +131,12 @@ def _proxies(text: str) -> int:
     return int(text)
 
 
+def _processes(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST_PROCESSES:
+        raise ValueError(f"is no number of processes; count those that serve requests, from 1 to {_MOST_PROCESSES}")
+    return int(text)
+
+
 def _host(text: str) -> str:
     if not _HOST.fullmatch(text):
         raise ValueError("is no host; write a name or an address such as 127.0.0.1, or 0.0.0.0 to listen on all")
@@ -178,7 +186,7 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "redis_url": Variable(
         "REDIS_URL",
-        "A Redis or Valkey that caches share; unset, they share the database",
+        "A Redis or Valkey that caches and limits share; unset, they share the database",
         None,
         _url("redis", "rediss", "unix"),
         secret=True,
@@ -216,6 +224,12 @@ VARIABLES: Mapping[str, Variable] = {
         "Proxies before the service that append to X-Forwarded-For, counted for clients' addresses",
         "0",
         _proxies,
+    ),
+    "processes": Variable(
+        "ROADWORTHY_PROCESSES",
+        "Processes that serve requests, on all machines; each has its share of a limit while the store is away",
+        "1",
+        _processes,
     ),
     "encryption_keys": Variable(
         "ROADWORTHY_ENCRYPTION_KEYS",
