@@ -1,0 +1,84 @@
+"""How many several processes admit of one quota: `python -m benchmarks.limiters.crowd SUBJECT URL SECONDS`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import structlog
+
+from benchmarks.queues import servers
+from benchmarks.report import OURS, Report
+
+from .deciders import EACH_ASKED, Decider, over_redis
+
+PROCESSES = 4
+QUOTA = 1000
+_CALLERS = 16
+_SUBJECTS = (
+    OURS,
+    EACH_ASKED,
+    "limits, fixed window",
+    "limits, sliding window counter",
+    "limits, moving window",
+    "throttled-py, gcra",
+    "pyrate-limiter, gcra",
+)
+
+
+async def measure(report: Report, server: servers.Redis, *, seconds: float) -> None:
+    """Add how much of a quota a minute four processes admit in some seconds, from a key that nobody used before."""
+    what = f"admitted of {QUOTA:,} a minute, {PROCESSES} processes for {seconds:g} s"
+    report.add(what, "limit: the quota", QUOTA + QUOTA * seconds / 60, unit="units", better="less")
+    for subject in _SUBJECTS:
+        await server.flush()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_process(subject, server.url, seconds)) for _ in range(PROCESSES)]
+        name = "roadworthy, lease=0" if subject == EACH_ASKED else subject
+        report.add(what, name, sum(task.result() for task in tasks), unit="units", better="less")
+
+
+async def _process(subject: str, url: str, seconds: float) -> int:
+    command = [sys.executable, "-m", "benchmarks.limiters.crowd", subject, url, str(seconds)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return int(output)
+
+
+async def _ask(subject: str, url: str, seconds: float) -> int:
+    async with over_redis(url, QUOTA, 10_000) as deciders:
+        decider = deciders[subject]
+        await decider.call("another")
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_admitted(decider, until)) for _ in range(_CALLERS)]
+        return sum(task.result() for task in tasks)
+
+
+async def _admitted(decider: Decider, until: float) -> int:
+    loop, admitted = asyncio.get_running_loop(), 0
+    while loop.time() < until:
+        for _ in range(10):
+            admitted += decider.admitted(await decider.call("one"))
+        # Those that answer without waiting leave the others their turn.
+        await asyncio.sleep(0.001)
+    return admitted
+
+
+def main() -> None:
+    """Print how many were admitted."""
+    logging.disable(logging.CRITICAL)
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    subject, url, seconds = sys.argv[1:]
+    print(asyncio.run(_ask(subject, url, float(seconds))))
+
+
+if __name__ == "__main__":
+    main()
