@@ -7,9 +7,14 @@ import os
 import sys
 from typing import Any
 
-from roadworthy.cli.arguments import add_json, command
+from roadworthy.cli.arguments import add_json, add_target, command, target
 from roadworthy.cli.exits import DONE
 from roadworthy.cli.output import print_json, print_table
+from roadworthy.errors import SettingError, TargetError
+from roadworthy.telemetry.masking import MASK
+
+Entry = tuple[str, str | None, str, str]
+"""The name, value, source and meaning of a setting or a secret."""
 
 
 def add(commands: Any) -> None:
@@ -18,10 +23,11 @@ def add(commands: Any) -> None:
         commands,
         "config",
         help="print every setting, its value and where that came from",
-        description="Print every setting that the environment decides: its value (passwords masked), where that\n"
-        "came from, and what it means.",
-        examples="  roadworthy config\n  ROADWORTHY_PORT=8080 roadworthy config --json",
+        description="Print every setting that the environment decides, and every secret of the service: its\n"
+        "value (passwords masked), where that came from, and what it means.",
+        examples="  roadworthy config\n  roadworthy config app.service --json\n  ROADWORTHY_PORT=8080 roadworthy config",
     )
+    add_target(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -31,18 +37,36 @@ def run(options: argparse.Namespace) -> int:
     from roadworthy.runtime.settings import Settings
 
     settings = Settings.load(os.environ)
+    own = [(entry.name, entry.value, entry.source, entry.description) for entry in settings.entries]
+    entries: list[Entry] = [*own, *_secrets(options)]
     if options.json:
-        entries = [
-            {"name": entry.name, "value": entry.value, "source": entry.source, "meaning": entry.description}
-            for entry in settings.entries
-        ]
-        print_json({"settings": entries, "warnings": settings.warnings})
+        keys = ("name", "value", "source", "meaning")
+        listed = [dict(zip(keys, entry, strict=True)) for entry in entries]
+        print_json({"settings": listed, "warnings": settings.warnings})
         return DONE
-    rows = [
-        (entry.name, entry.value if entry.value is not None else "-", entry.source, entry.description)
-        for entry in settings.entries
-    ]
+    rows = [(name, value if value is not None else "-", source, meaning) for name, value, source, meaning in entries]
     print_table(("SETTING", "VALUE", "SOURCE", "MEANING"), rows)
     for warning in settings.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return DONE
+
+
+def _secrets(options: argparse.Namespace) -> list[Entry]:
+    """Return the secrets of the service, where one is known, as people may see them."""
+    from roadworthy.security.secrets import SecretSpec, load
+
+    def entry(spec: SecretSpec) -> Entry:
+        meaning = spec.purpose or "a secret of the service's"
+        try:
+            loaded = load(spec, os.environ)
+        except SettingError as error:
+            return spec.name, None, "refused", str(error)
+        return spec.name, MASK if loaded.values else None, loaded.source, meaning
+
+    try:
+        service = target(options).service
+    except TargetError:
+        if options.target is not None:
+            raise
+        return []
+    return [entry(spec) for spec in service.spec.secrets]

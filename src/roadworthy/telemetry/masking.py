@@ -9,7 +9,8 @@ from typing import Any
 MASK = "***"
 
 _SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)|secret|token|authorization|cookie|credential|api_?key|private_?key|signature",
+    r"pass(word|wd|phrase)|secret|token|authorization|cookie|credential|signature"
+    r"|(api|private|signing|access|encryption)[_-]?key",
     re.IGNORECASE,
 )
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE)

@@ -73,6 +73,32 @@ def test_config_tells_values_sources_and_masks_secrets(
     assert "hunter2" not in str(document)
 
 
+def test_config_tells_the_secrets_of_a_service_and_masks_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "shop_with_secrets.py").write_text(
+        "from roadworthy import Service\n"
+        "service = Service('shop')\n"
+        "service.secret('SHOP_KEY', purpose='which links are signed with')\n"
+        "service.secret('SHOP_WEAK')\n"
+    )
+    monkeypatch.setenv("SHOP_KEY", "8c1f0a96d2b74e35b0c4f7a1926e38d5")
+    monkeypatch.setenv("SHOP_WEAK", "hunter2")
+    assert main(["config", str(tmp_path / "shop_with_secrets.py"), "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert "8c1f0a96" not in printed
+    assert "hunter2" not in printed
+    strong, weak = json.loads(printed)["settings"][-2:]
+    assert strong == {
+        "name": "SHOP_KEY",
+        "value": "***",
+        "source": "environment",
+        "meaning": "which links are signed with",
+    }
+    assert (weak["value"], weak["source"]) == (None, "refused")
+    assert main(["config", "shop.nowhere"]) == 2
+
+
 def test_a_bad_setting_exits_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("ROADWORTHY_PORT", "http")
     assert main(["config"]) == 2

@@ -9,7 +9,17 @@ from roadworthy.telemetry.masking import MASK, is_secret, mask, mask_urls
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "DB_PASSWORD", "apiKey", "api_key", "Authorization", "set-cookie", "access_token", "clientSecret"],
+    [
+        "password",
+        "DB_PASSWORD",
+        "apiKey",
+        "api_key",
+        "Authorization",
+        "set-cookie",
+        "access_token",
+        "clientSecret",
+        "signing_key",
+    ],
 )
 def test_telling_names(name: str) -> None:
     assert is_secret(name)
