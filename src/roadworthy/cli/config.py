@@ -23,9 +23,9 @@ def add(commands: Any) -> None:
         commands,
         "config",
         help="print every setting, its value and where that came from",
-        description="Print every setting that the environment decides, and every secret of the service: its\n"
-        "value (passwords masked), where that came from, and what it means.",
-        examples="  roadworthy config\n  roadworthy config app.service --json\n  ROADWORTHY_PORT=8080 roadworthy config",
+        description="Print every setting that the environment decides, and every secret of the service:\n"
+        "its value (passwords masked), where that came from, and what it means.",
+        examples="  roadworthy config\n  roadworthy config shop --json\n  REDIS_URL=redis://cache roadworthy config",
     )
     add_target(parser)
     add_json(parser)
