@@ -10,8 +10,8 @@ What the known limiters do wrong here, and what stands against it:
 - *A latency measured under overload becomes the usual one.* The usual latency is learnt from requests that began while
   at most half of the limit was under way. Under lasting overload there are none, so now and then the limit is halved
   for one window (as BBR's ProbeRTT does), and again as long as that finds a lower latency.
-- *A slow dependency is taken for a queue, and the limit collapses.* A queue gets shorter with the limit. Latency that
-  did not fall as the limit did is the new usual one.
+- *A slow dependency is taken for a queue, and the limit collapses.* A queue gets shorter with the limit. Where latency
+  did not fall as the limit did, it is measured the same way, and what does not fall is the new usual latency.
 - *Requests that all time out look like a steady latency, and those that fail at once like a fast one.* Failures teach
   no usual latency, and count for the usual one at least.
 - *A minimum of 20, or steps of the square root, never shed for a process that does one thing at a time.* The least
@@ -42,6 +42,7 @@ _DEVIATIONS = 2.0
 _PROVEN = 0.2
 _DOUBT = 0.2
 _FELL = 0.7
+_LOWERED = 0.75
 
 
 @dataclass(slots=True)
@@ -181,18 +182,17 @@ class AdaptiveLimit:
 
     def _lower(self, mean: float, now: float) -> None:
         self._starting = False
-        if self._before is not None:
-            level, slowness = self._before
-            # As a queue, it would have become shorter as the limit did.
-            if self._level <= 0.75 * level:
-                if mean > slowness * (1 + self._level / level) / 2:
-                    self._relearn(1.0)
-                    self._before = None
-                    self._set(level, now)
-                    return
-                self._before = (self._level, mean)
-        else:
+        if self._before is None:
             self._before = (self._level, mean)
+        elif self._level <= _LOWERED * self._before[0]:
+            level, slowness = self._before
+            self._before = (self._level, mean)
+            # As a queue, it would have become shorter as the limit did.
+            if mean > slowness * (1 + self._level / level) / 2 and self.limit > self._least:
+                self._before = None
+                self._first = (self._level, mean)
+                self._probe(mean, now)
+                return
         self._ceiling, self._ceiling_until = math.floor(self._level), now + CEILING_FOR
         self._set(self._level * max(0.5, self._slower / mean), now)
 

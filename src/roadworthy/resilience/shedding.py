@@ -26,11 +26,14 @@ INTERVAL = 0.1
 """Seconds for which the event loop's queue may stand before requests are turned away."""
 TARGET = 0.01
 """Seconds that the requests of one pass of the event loop may take together at any time."""
+MOST_BEFORE = 7
+"""How many requests of one pass may do so for longer."""
 BATCH = 0.005
 """Seconds of work that are let in at once while the event loop is behind."""
 
 _PRESSURE = 2.0
 _SMOOTHING = 0.05
+_LEARNING = 0.2
 
 
 class Priority(IntEnum):
@@ -42,7 +45,7 @@ class Priority(IntEnum):
     CRITICAL = 3
 
 
-_PATIENCE = (0.5, 0.5, 2.0, 4.0)
+_PATIENCE = (0.5, 0.5, 5.0, 10.0)
 """How long each priority waits, as a multiple of a request's usual time."""
 _PLACES = (0.25, 0.25, 1.0, 1.0)
 _FEWEST_PLACES = (1, 1, 4, 4)
@@ -119,14 +122,19 @@ class Gate:
         now = self.now = self._clock()
         if self._marked:
             self._arrived += 1
-            if now - self._chain > INTERVAL and now - self._began > TARGET and not self.behind:
+            if (
+                now - self._chain > INTERVAL
+                and self._arrived > MOST_BEFORE
+                and now - self._began > TARGET
+                and not self.behind
+            ):
                 self._fall_behind(now)
         else:
             self._marked = True
             self._arrived = 1
             self._began = self._chain = now
             self._soon(self._mark)
-            if self.behind and now - self._last > INTERVAL:
+            if self.behind and now - self._last > max(INTERVAL, 10 * self._each):
                 self.behind = False
         if self.behind:
             return False
@@ -208,8 +216,14 @@ class Gate:
         now = self._clock()
         took, arrived = now - self._began, self._arrived
         self._marked = False
-        if self.behind:
-            self._decide(now, took, arrived)
+        if self.behind and self._admitted:
+            # What came while those ran begins to wait in the pass that follows, and is to be decided with the others.
+            self._each += (took / self._admitted - self._each) * _LEARNING
+            self._admitted = 0
+            self._begin_pass(now)
+            self._arrived = arrived
+        elif self.behind:
+            self._decide(now, arrived)
         elif arrived > 1 and took > TARGET:
             self._each = took / arrived
             self._begin_pass(now)
@@ -217,17 +231,15 @@ class Gate:
     def _fall_behind(self, now: float) -> None:
         self.behind = True
         self._each = (now - self._began) / max(1, self._arrived - 1)
-        self._pressure = 2 * _PRESSURE
+        self._pressure = 1.25 * _PRESSURE
         self._admitted = 0
         self._last = now
 
     def _batch(self) -> int:
         return max(1, int(BATCH / self._each)) if self._each > 0 else 1
 
-    def _decide(self, now: float, took: float, arrived: int) -> None:
+    def _decide(self, now: float, arrived: int) -> None:
         """Decide about those that began to wait in the pass that is over."""
-        if self._admitted:
-            self._each += (took / self._admitted - self._each) * 0.2
         batch = self._batch()
         if arrived:
             self._last = now

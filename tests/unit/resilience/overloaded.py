@@ -100,7 +100,7 @@ class Pooled:
 
         def end() -> None:
             self._held -= 1
-            if self._queue:
+            while self._queue and self._held < self.slots:
                 self._queue.popleft()()
             outcome.took, outcome.done = self.world.now - outcome.at, self.world.now
             self.gate.leave(kind, in_flight, began, failed=self.failing)
@@ -117,3 +117,87 @@ def answered(outcomes: list[Outcome]) -> list[float]:
 
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[int(len(values) * share)]
+
+
+class Computing:
+    """Requests that each compute for as long as `durations` says, in one event loop, as in a process of a server's.
+
+    What is ready is run in passes: what becomes ready in one runs in the next. A refusal takes `refusing` seconds.
+    """
+
+    def __init__(self, durations: Durations, *, refusing: float = 0.0001, seed: int = 1, shedding: bool = True) -> None:
+        self.now = 0.0
+        self.limit = AdaptiveLimit(self.clock)
+        self.gate = Gate(self.limit, self._soon, self._later, self.clock)
+        self.durations = durations
+        self.refusing = refusing
+        self.shedding = shedding
+        self.passes = 0
+        self._random = random.Random(seed)
+        self._ready: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def clock(self) -> float:
+        return self.now
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        self._ready.append(call)
+
+    def _later(self, wait: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (self.now + wait, next(self._order), call))
+
+    def load(self, rate: float, seconds: float, *, writes: float = 0.0, even: bool = False) -> list[Outcome]:
+        """Have `rate` requests come a second, a share `writes` of which write; return what became of them."""
+        draw = self._random
+        end = self.now + seconds
+        outcomes: list[Outcome] = []
+        due = self.now
+        while (due := due + (1 / rate if even else draw.expovariate(rate))) < end:
+            priority = Priority.WRITE if draw.random() < writes else Priority.READ
+            outcome = Outcome(due, priority)
+            outcomes.append(outcome)
+            heapq.heappush(self._timers, (due, next(self._order), lambda outcome=outcome: self._arrive(outcome)))  # type: ignore[misc]
+        self._run(end)
+        return outcomes
+
+    def _run(self, until: float) -> None:
+        while self.now < until:
+            self._take_due()
+            if not self._ready:
+                if not self._timers or self._timers[0][0] > until:
+                    self.now = until
+                    return
+                self.now = max(self.now, self._timers[0][0])
+                continue
+            self.passes += 1
+            for _ in range(len(self._ready)):
+                self._ready.popleft()()
+
+    def _take_due(self) -> None:
+        while self._timers and self._timers[0][0] <= self.now:
+            self._ready.append(heapq.heappop(self._timers)[2])
+
+    def _arrive(self, outcome: Outcome) -> None:
+        if not self.shedding or self.gate.enter():
+            self._compute(outcome)
+        else:
+            self.gate.wait(outcome.priority, lambda admitted: self._soon(lambda: self._decided(outcome, admitted)))
+
+    def _decided(self, outcome: Outcome, admitted: bool) -> None:
+        if admitted:
+            self._compute(outcome)
+        else:
+            self._pass(self.refusing)
+
+    def _compute(self, outcome: Outcome) -> None:
+        kind, duration = self.durations()
+        in_flight, began = self.gate.in_flight, self.now
+        self._pass(duration)
+        outcome.took, outcome.done = self.now - outcome.at, self.now
+        if self.shedding:
+            self.gate.leave(kind, in_flight, began)
+
+    def _pass(self, duration: float) -> None:
+        self.now += duration
+        self._take_due()
