@@ -11,6 +11,7 @@ from roadworthy.cache import metrics as cache_metrics
 from roadworthy.check.app import App
 from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
+from roadworthy.health import metrics as health_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.objectives.spec import SEVERITIES
 from roadworthy.resilience import breaker_metrics, dependency_metrics
@@ -72,6 +73,7 @@ def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *http,
         *database_metrics.CATALOGUE,
         *jobs_metrics.CATALOGUE,
+        *health_metrics.CATALOGUE,
         *edge_metrics.CATALOGUE,
         *cache_metrics.CATALOGUE,
         *security_metrics.CATALOGUE,
