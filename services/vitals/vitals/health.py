@@ -15,7 +15,7 @@ LEAST_SUCCESS = 95
 LONGEST_PENDING = seconds(300)
 
 
-@service.check("confidence", timeout=seconds(2))
+@service.check("confidence", timeout=seconds(2), every=seconds(15), groups=["data"])
 async def confidence() -> Sequence[Reading]:
     """Read the mean confidence of the latest metrics; a low one is a warning."""
     row = await database.fetchrow(QUERIES["confidence"])
@@ -29,7 +29,7 @@ async def confidence() -> Sequence[Reading]:
     ]
 
 
-@service.check("webhooks", timeout=seconds(2))
+@service.check("webhooks", timeout=seconds(2), groups=["data"])
 async def webhooks() -> Sequence[Reading]:
     """Read how many of the latest thousand webhooks could be read, and how long others have waited."""
     row = await database.fetchrow(QUERIES["webhooks"])
@@ -49,7 +49,7 @@ async def webhooks() -> Sequence[Reading]:
     return readings
 
 
-@service.check("latest_metrics", timeout=seconds(2))
+@service.check("latest_metrics", timeout=seconds(2), groups=["data"])
 async def latest_metrics() -> Sequence[Reading]:
     """Read how fresh the latest metrics are."""
     found = await latest.freshness(database)

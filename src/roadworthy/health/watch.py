@@ -21,6 +21,9 @@ IDLE = 600.0
 """For how many seconds after the last question for it a check is looked at. Monitors that ask every five minutes exist,
 and would otherwise never be told but of a look that has only begun."""
 
+MOMENT = 0.05
+"""For how many seconds what was seen of something in memory is told to others who ask."""
+
 SOON = 1.0
 """After how many seconds at most it is looked again, where the last look was not as settled."""
 
@@ -71,7 +74,8 @@ class Watch:
     @property
     def due(self) -> bool:
         """Whether it is time to look again, where that is done by whoever asks."""
-        return self._looked_at is None or self._clock() - self._looked_at >= min(self._every, SOON)
+        wait = min(max(self._every, MOMENT), SOON)
+        return self._looked_at is None or self._clock() - self._looked_at >= wait
 
     @property
     def status(self) -> Status | None:

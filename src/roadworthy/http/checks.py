@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from roadworthy.duration import seconds
 from roadworthy.health.checks import cache_check, database_check, queue_check, redis_check
 from roadworthy.health.dependencies import dependency_check
 from roadworthy.health.policy import Reading
@@ -48,19 +48,24 @@ def uses_redis(spec: ServiceSpec) -> bool:
 
 
 def _redis(service: str, binding: Callable[[], Binding]) -> Check:
+    known: dict[str, Callable[[], Awaitable[object]]] = {}
+
+    async def ping() -> None:
+        url = binding().redis_url or ""
+        if url not in known:
+            # An extra, which who sets no REDIS_URL need not have installed.
+            from roadworthy.redis.address import Address
+            from roadworthy.redis.ping import Ping
+
+            known[url] = Ping(Address.parse(url), name=f"{service} health", patience=_REDIS_PATIENCE)
+        await known[url]()
+
+    check = redis_check(ping)
+
     async def run() -> Sequence[Reading]:
-        url = binding().redis_url
-        if url is None:
-            return []
-        # An extra, which who sets no REDIS_URL need not have installed.
-        from roadworthy.redis.address import Address
-        from roadworthy.redis.ping import ping
+        return [] if binding().redis_url is None else await check.run()
 
-        address = Address.parse(url)
-        check = redis_check(lambda: ping(address, name=f"{service} health", patience=_REDIS_PATIENCE))
-        return await check.run()
-
-    return Check("redis", run, critical=False, every=seconds(2))
+    return replace(check, run=run)
 
 
 def _dependency(spec: DependencySpec, binding: Callable[[], Binding]) -> Check:
