@@ -439,3 +439,24 @@ def test_rw070_a_key_is_asked_for_where_nothing_is_served(service: Service, find
     assert first.place == service.spec.places["api_keys", "other"]
     assert not findings("RW070", None)
     assert not findings("RW070", App(True, hidden=("",)))
+
+
+def test_rw071_bounds_of_a_route_that_is_not_served(service: Service, findings: Findings) -> None:
+    service.bounds(body=1)
+    service.bounds("GET /search", deadline=seconds(1))
+    assert not findings("RW071")
+    service.bounds("GET /serach", body=1)
+    (finding,) = findings("RW071")
+    assert "did you mean 'GET /search'?" in finding.fix
+    assert finding.place == service.spec.places["bounds", "GET /serach"]
+    assert not findings("RW071", None)
+
+
+def test_rw072_everybodys_pages_send_keys(service: Service, findings: Findings) -> None:
+    service.cors("*", path="/open", headers=("Authorization",))
+    service.cors("https://app.example", path="/api", headers=("Authorization",))
+    assert not findings("RW072")
+    service.api_keys(prefix="shop")
+    (finding,) = findings("RW072")
+    assert "every site" in finding.message
+    assert finding.place == service.spec.places["cors", "/open"]

@@ -1,7 +1,7 @@
 """The rules, in the order of their ids."""
 
 from roadworthy.check.rule import Rule
-from roadworthy.check.rules import alerting, declarations, edges, keys, labels, objectives, probes, series
+from roadworthy.check.rules import alerting, declarations, edges, keys, labels, objectives, probes, requests, series
 
 RULES: tuple[Rule, ...] = (
     *declarations.RULES,
@@ -12,6 +12,7 @@ RULES: tuple[Rule, ...] = (
     *objectives.RULES,
     *edges.RULES,
     *keys.RULES,
+    *requests.RULES,
 )
 
 __all__ = ["RULES"]
