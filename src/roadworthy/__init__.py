@@ -73,6 +73,7 @@ from roadworthy.jobs.limits import Limit, Rate, per_hour, per_minute, per_second
 from roadworthy.jobs.spec import Backoff
 from roadworthy.limits.decision import Decision
 from roadworthy.limits.quota import Quota
+from roadworthy.objectives.spec import AlertExample
 from roadworthy.resilience.breaker_spec import BreakerSpec as Breaker
 from roadworthy.resilience.bulkhead import BulkheadSpec as Bulkhead
 from roadworthy.resilience.deadline import deadline_headers, time_left
@@ -90,6 +91,7 @@ from roadworthy.security.presented import ApiKey
 from roadworthy.service import Service, ServiceSpec
 
 __all__ = [
+    "AlertExample",
     "AlreadyRunning",
     "Answer",
     "ApiKey",

@@ -44,7 +44,7 @@ from roadworthy.jobs.spec import Backoff, JobSpec, QueueSpec
 from roadworthy.limits.quota import Algorithm
 from roadworthy.limits.spec import KEYS, LEASE, STORE_TIMEOUT, By, LimitSpec, OnError, quotas_of
 from roadworthy.limits.spec import Rate as LimitRate
-from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec, Severity
+from roadworthy.objectives.spec import AlertExample, AlertSpec, ObjectiveSpec, Severity
 from roadworthy.resilience.batching import BatchSpec, Load
 from roadworthy.resilience.breaker_spec import BreakerSpec
 from roadworthy.resilience.bulkhead import BulkheadSpec
@@ -608,12 +608,14 @@ class Service:
         runbook: str,
         for_: timedelta = timedelta(0),
         summary: str | None = None,
+        example: AlertExample | None = None,
     ) -> None:
         """Declare an alert: tell people when the PromQL `expr` has been true for `for_`.
 
-        `severity` is `critical`, `warning` or `business`; `runbook` says what to look at first.
+        `severity` is `critical`, `warning` or `business`; `runbook` says what to look at first. `example` has series
+        with which it fires and others with which it does not, so that what is emitted can be tested.
         """
-        self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name))
+        self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name, example))
 
     def check(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from roadworthy import ContentPolicy, Service, hours, minutes, private, seconds, secret, shared
+from roadworthy import AlertExample, ContentPolicy, Service, hours, minutes, private, seconds, secret, shared
 
 service = Service("sitesearch", version="1.0.0", owner="search", app="sitesearch.app:app")
 
@@ -23,6 +23,47 @@ suggestions = service.cache("suggestions", ttl=minutes(5), stale=hours(1), negat
 sites = service.cache("sites", ttl=minutes(5), stale=hours(1), negative_ttl=seconds(30))
 analytics = service.cache("analytics", ttl=minutes(1), stale=minutes(10))
 
+# Who may use the API: a site's own programs, and who runs the service. The pages need no key.
+_SITES = "/api/v1/sites"
+keys = service.api_keys(
+    prefix="sitesearch",
+    scopes=("search", "manage", "admin"),
+    routes={
+        f"{_SITES}/*": None,
+        _SITES: "admin",
+        f"{_SITES}/{{site}}": "manage",
+        f"{_SITES}/{{site}}/analytics": "manage",
+        f"{_SITES}/{{site}}/crawls/*": "manage",
+        f"{_SITES}/{{site}}/export": "manage",
+        f"{_SITES}/{{site}}/search": "search",
+        f"{_SITES}/{{site}}/searches": "search",
+        f"{_SITES}/{{site}}/suggest": "search",
+    },
+)
+api_limit = service.limit(
+    "api",
+    "100/minute",
+    by="api_key",
+    on_error="allow",
+    routes=(
+        f"GET {_SITES}",
+        f"POST {_SITES}",
+        f"GET {_SITES}/{{site}}",
+        f"PUT {_SITES}/{{site}}",
+        f"DELETE {_SITES}/{{site}}",
+        f"GET {_SITES}/{{site}}/analytics",
+        f"GET {_SITES}/{{site}}/crawls",
+        f"POST {_SITES}/{{site}}/crawls",
+        f"GET {_SITES}/{{site}}/crawls/{{crawl}}",
+        f"DELETE {_SITES}/{{site}}/crawls/{{crawl}}",
+        f"GET {_SITES}/{{site}}/crawls/{{crawl}}/refusals",
+        f"GET {_SITES}/{{site}}/export",
+        f"GET {_SITES}/{{site}}/search",
+        f"POST {_SITES}/{{site}}/searches",
+        f"GET {_SITES}/{{site}}/suggest",
+    ),
+)
+
 # What browsers and CDNs may keep of it. What a search is counted by must reach the service, so not for long.
 _found = partial(
     shared, browser=minutes(1), edge=minutes(5), stale=minutes(5), stale_if_error=hours(1), missing=seconds(10)
@@ -32,8 +73,8 @@ service.edge(
     _found(vary={"X-Fragment": ("results",)}, query=("site", "q", "page", "since", "exact")),
     tags=("site:{site}",),
 )
-service.edge("GET /api/v1/sites/{site}/search", _found(query=("q", "page", "since", "exact")), tags=("site:{site}",))
-service.edge("GET /api/v1/sites/{site}/suggest", _found(query=("q", "limit")), tags=("site:{site}",))
+service.edge(f"GET {_SITES}/{{site}}/search", private())
+service.edge(f"GET {_SITES}/{{site}}/suggest", private())
 service.edge("GET /documentation/{path:path}", shared(browser=minutes(5), edge=minutes(5)), cached=True)
 service.edge("GET /static/{path}", shared(browser=minutes(1), edge=minutes(1)))
 service.edge("GET /robots.txt", shared(browser=hours(1), edge=hours(1)))
@@ -83,6 +124,11 @@ service.alert(
     severity="business",
     summary="Almost nobody has searched for an hour",
     runbook="Open the front page and search. If it works, look for a site that dropped its link to it.",
+    example=AlertExample(
+        fires={'search_queries_total{has_results="yes"}': "5x300"},
+        quiet={'search_queries_total{has_results="yes"}': "0+1x300"},
+        after=seconds(30),
+    ),
 )
 service.alert(
     "SearchesWithoutResults",
@@ -94,6 +140,17 @@ service.alert(
     severity="business",
     summary="More than half of the searches find nothing",
     runbook="Open a site's Queries page: are people looking for what it lacks, or did its last crawl lose pages?",
+    example=AlertExample(
+        fires={
+            'search_queries_total{has_results="yes"}': "0+40x300",
+            'search_queries_total{has_results="no"}': "0+60x300",
+        },
+        quiet={
+            'search_queries_total{has_results="yes"}': "0+60x300",
+            'search_queries_total{has_results="no"}': "0+40x300",
+        },
+        after=seconds(30),
+    ),
 )
 service.alert(
     "CrawlsFailing",
@@ -102,6 +159,9 @@ service.alert(
     severity="warning",
     summary="Crawls end without a page",
     runbook="Open the failed crawls' reports: each refusal is listed with its reason. Then check the network's egress.",
+    example=AlertExample(
+        fires={"crawls_failed_total": "0+4x60"}, quiet={"crawls_failed_total": "9x60"}, after=seconds(30)
+    ),
 )
 
 # The jobs declare themselves on these handles, so they are imported last.

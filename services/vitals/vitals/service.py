@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roadworthy import ContentPolicy, Service, minutes, seconds, secret, shared
+from roadworthy import AlertExample, ContentPolicy, Service, minutes, seconds, secret, shared
 
 service = Service("vitals", version="1.0.0", owner="health", app="vitals.app:app")
 
@@ -90,6 +90,11 @@ service.alert(
     severity="critical",
     summary="Webhooks are answered with errors, so that their senders will send them again, or give up",
     runbook="Is a secret set? Is PostgreSQL there, and its disk fast? Then look at the pool's waiting callers.",
+    example=AlertExample(
+        fires={'webhooks_total{outcome="unavailable"}': "0+5x60", 'webhooks_total{outcome="accepted"}': "0+95x60"},
+        quiet={'webhooks_total{outcome="unavailable"}': "0+1x60", 'webhooks_total{outcome="accepted"}': "0+199x60"},
+        after=seconds(30),
+    ),
 )
 service.alert(
     "WebhooksUnauthenticated",
@@ -99,6 +104,11 @@ service.alert(
     summary="Many webhooks carry no valid signature",
     runbook="Has the provider changed its secret? Keep both in VITALS_SECRET_AGGREGATOR, by a comma, until it is done. "
     "Is the clock right? Otherwise somebody forges them: look at where they come from.",
+    example=AlertExample(
+        fires={'webhooks_total{outcome="unauthenticated"}': "0+10x60", 'webhooks_total{outcome="accepted"}': "0+90x60"},
+        quiet={'webhooks_total{outcome="unauthenticated"}': "0+4x60", 'webhooks_total{outcome="accepted"}': "0+96x60"},
+        after=seconds(30),
+    ),
 )
 service.alert(
     "IngestionLagging",
@@ -107,6 +117,9 @@ service.alert(
     severity="critical",
     summary="Events wait for more than five minutes to be read",
     runbook="Do workers of the queue `ingestion` run (roadworthy jobs)? Is one event tried again and again?",
+    example=AlertExample(
+        fires={"events_oldest_pending_seconds": "301x200"}, quiet={"events_oldest_pending_seconds": "300x200"}
+    ),
 )
 service.alert(
     "EventsFailing",
@@ -116,6 +129,9 @@ service.alert(
     summary="Events could not be read",
     runbook="Their reasons are in webhook_events and in the dead letters of normalise_event. Retry them when the "
     "reason is gone; the payloads are kept.",
+    example=AlertExample(
+        fires={'events_unfinished{state="failed"}': "1x200"}, quiet={'events_unfinished{state="failed"}': "0x200"}
+    ),
 )
 service.alert(
     "ConfidenceLagging",
@@ -125,6 +141,7 @@ service.alert(
     summary="Confidences are older than what was observed",
     runbook="Are there dead jobs of calculate_confidences? Retry them; until then, the users they name keep their old "
     "confidences, at most until the next nightly calculation. Else: do workers of the queue `confidence` run?",
+    example=AlertExample(fires={"confidence_lag_seconds": "901x200"}, quiet={"confidence_lag_seconds": "900x200"}),
 )
 service.alert(
     "LowConfidence",
@@ -133,6 +150,7 @@ service.alert(
     severity="business",
     summary="The sources cannot be trusted much on the whole",
     runbook="Did a provider stop sending? Confidence falls with the age of what is known.",
+    example=AlertExample(fires={"confidence_mean": "39x200"}, quiet={"confidence_mean": "40x200"}),
 )
 service.slo(
     "latest-metrics-latency", objective=0.99, under=seconds(0.05), route="GET /api/v1/users/{user}/metrics/latest"
@@ -145,6 +163,9 @@ service.alert(
     summary="The latest metrics lag behind what is known",
     runbook="Open the operator's page: it says when they were refreshed and why that failed. Look for a long refresh, "
     "a transaction that holds a lock on internal.latest_unified_metrics, and dead refresh_latest_metrics jobs.",
+    example=AlertExample(
+        fires={"latest_metrics_lag_seconds": "301x200"}, quiet={"latest_metrics_lag_seconds": "300x200"}
+    ),
 )
 
 # The jobs and checks declare themselves on these handles, so they are imported last.

@@ -6,22 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from roadworthy.objectives.spec import Severity
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """Series for promtool, scraped each 30 s: with `fires` the expression holds from `after` on, with `quiet` never.
-
-    Both map series to values in promtool's notation ("0+60x100"). `labels` are those that the alert then has from its
-    series. `rendered` has what the templates of the description come to.
-    """
-
-    fires: Mapping[str, str]
-    quiet: Mapping[str, str]
-    after: timedelta
-    labels: Mapping[str, str] = field(default_factory=dict)
-    rendered: Mapping[str, str] = field(default_factory=dict)
+from roadworthy.objectives.spec import AlertExample, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +21,4 @@ class Alert:
     description: str
     steps: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    example: Example | None = None
+    example: AlertExample | None = None

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from roadworthy.emit.alert import Alert, Example
+from roadworthy.emit.alert import Alert
 from roadworthy.emit.durations import written
 from roadworthy.emit.indicator import indicator, selected
 from roadworthy.objectives.burn import PERIOD, BurnRow, rows
-from roadworthy.objectives.spec import ObjectiveSpec
+from roadworthy.objectives.spec import AlertExample, ObjectiveSpec
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
 from roadworthy.telemetry.spec import bucket_label
@@ -69,7 +69,7 @@ def burn_alerts(objective: ObjectiveSpec, spec: ServiceSpec) -> Iterator[Alert]:
         "Ask /metrics for the series of the expression. A label may have been renamed: `roadworthy check` names what "
         "no longer exists. Emit and deploy the rules again.",
         labels={"slo": objective.name},
-        example=Example({up: "1x200"}, {up: "1x200", **measured}, timedelta(0)),
+        example=AlertExample({up: "1x200"}, {up: "1x200", **measured}, timedelta(0)),
     )
 
 
@@ -94,7 +94,7 @@ def _burning(objective: ObjectiveSpec, service: str, name: str, row: BurnRow) ->
         f"Which route fails, and since when? Look at the last deploy first: rolling back is faster than understanding. "
         f"Then at what {objective.name} depends on: database, caches, dependencies.",
         labels={"slo": objective.name, "long": written(row.long), "short": written(row.short)},
-        example=Example(
+        example=AlertExample(
             _events(objective, service, bad=1),
             _events(objective, service, bad=0.9 * row.threshold(objective.objective)),
             INTERVAL,

@@ -53,7 +53,16 @@ def rule_groups(spec: ServiceSpec) -> tuple[RuleGroup, ...]:
         for objective in spec.objectives
     )
     declared = [
-        Alert(alert.name, alert.expression, alert.duration, alert.severity, alert.summary, alert.summary, alert.runbook)
+        Alert(
+            alert.name,
+            alert.expression,
+            alert.duration,
+            alert.severity,
+            alert.summary,
+            alert.summary,
+            alert.runbook,
+            example=alert.example,
+        )
         for alert in spec.alerts
     ]
     own = {alert.name for alert in declared}

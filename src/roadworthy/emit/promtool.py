@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from roadworthy.emit.alert import Alert, Example
+from roadworthy.emit.alert import Alert
 from roadworthy.emit.durations import written
 from roadworthy.emit.objectives import INTERVAL
 from roadworthy.emit.prometheus import HEADER, RuleGroup, annotations_of, labels_of
 from roadworthy.emit.yaml import Value, document
+from roadworthy.objectives.spec import AlertExample
 from roadworthy.service import ServiceSpec
 
-Examples = Sequence[tuple[Alert, Example]]
+Examples = Sequence[tuple[Alert, AlertExample]]
 
 
 def tests(group: RuleGroup, spec: ServiceSpec, runbooks: str) -> str:
@@ -53,7 +54,7 @@ def _of(name: str, known: Examples, spec: ServiceSpec, runbooks: str) -> list[Va
     return tests
 
 
-def _fires(one: tuple[Alert, Example], series: Mapping[str, str], moment: timedelta) -> bool:
+def _fires(one: tuple[Alert, AlertExample], series: Mapping[str, str], moment: timedelta) -> bool:
     alert, example = one
     return example.fires == series and moment >= example.after + alert.duration
 
@@ -72,7 +73,7 @@ def _case(name: str, moment: timedelta, expected: Sequence[Value]) -> Value:
     return {**case, "exp_alerts": expected} if expected else case
 
 
-def _expected(one: tuple[Alert, Example], spec: ServiceSpec, runbooks: str) -> Value:
+def _expected(one: tuple[Alert, AlertExample], spec: ServiceSpec, runbooks: str) -> Value:
     alert, example = one
     annotations = annotations_of(alert, spec, runbooks)
     return {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -14,6 +15,8 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "business")
 
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
 _OBJECTIVE_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_SERIES = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?")
+_VALUES = re.compile(r"(?=.*[0-9_a])(?:[-+0-9.eExX_ ]|stale|NaN|Inf)+")
 _ALERT_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 
@@ -71,6 +74,33 @@ class ObjectiveSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertExample:
+    """A case to test an alert with: series that are scraped each 30 s, by what makes it fire and what must not.
+
+    `fires` and `quiet` map series to values in promtool's notation, as in {"orders_total": "0+60x100"}. With `fires`
+    the alert's expression is true from `after` on, with `quiet` it never is. `labels` are those that the alert then
+    has from its series, `rendered` is what templates in its texts come to.
+    """
+
+    fires: Mapping[str, str]
+    quiet: Mapping[str, str]
+    after: timedelta = timedelta(0)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rendered: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, series in (("fires", self.fires), ("quiet", self.quiet)):
+            for one, values in series.items():
+                if not _SERIES.fullmatch(one) or not _VALUES.fullmatch(values):
+                    raise DeclarationError(
+                        f"an alert's example has {name}={{{one!r}: {values!r}}}; write a series and its values as "
+                        "promtool reads them, as in {'orders_total{paid=\"card\"}': '0+60x100'}"
+                    )
+        if self.after < timedelta(0):
+            raise DeclarationError(f"an alert's example has after={self.after}; it must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
 class AlertSpec:
     """An alert: a PromQL expression that, once true for `duration`, tells people; `runbook` says what to look at."""
 
@@ -80,6 +110,7 @@ class AlertSpec:
     severity: Severity
     runbook: str
     summary: str
+    example: AlertExample | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not _ALERT_NAME.fullmatch(self.name):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from roadworthy import DeclarationError, minutes, seconds
-from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec
+from roadworthy.objectives.spec import AlertExample, AlertSpec, ObjectiveSpec
 
 
 def test_an_objective_on_a_route_knows_its_parts() -> None:
@@ -61,3 +61,17 @@ def test_a_sound_alert_is_kept_as_written() -> None:
 def test_an_alert_that_cannot_work_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(DeclarationError, match=says):
         AlertSpec(**{**SOUND, **change})
+
+
+@pytest.mark.parametrize(
+    ("series", "values"),
+    [("orders total", "0+1x60"), ("orders_total{", "0+1x60"), ("orders_total", "many"), ("orders_total", "")],
+)
+def test_an_example_is_written_as_promtool_reads_it(series: str, values: str) -> None:
+    with pytest.raises(DeclarationError, match="as promtool reads them"):
+        AlertExample(fires={series: values}, quiet={})
+
+
+@pytest.mark.parametrize("values", ["0+60x100", "1 2 3", "-1.5e3x5", "_x3 1", "stale", "1 NaN"])
+def test_what_promtool_reads_is_an_example(values: str) -> None:
+    assert AlertExample(fires={'orders_total{paid="card"}': values}, quiet={}).fires

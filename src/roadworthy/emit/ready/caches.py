@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from roadworthy.cache.metrics import LOOKUPS
 from roadworthy.duration import minutes
-from roadworthy.emit.alert import Alert, Example
+from roadworthy.emit.alert import Alert
 from roadworthy.emit.indicator import selected
 from roadworthy.emit.objectives import INTERVAL
+from roadworthy.objectives.spec import AlertExample
 
 
 def cache_alerts(service: str) -> Iterator[Alert]:
@@ -34,7 +35,7 @@ def _hit_rate(service: str) -> Alert:
         "the rest.",
         "Did its keys or its ttl change with a deploy? Is something invalidated all the time "
         "(cache_invalidations_total), or driven out for want of room (cache_evictions_total)?",
-        example=Example(
+        example=AlertExample(
             {hit: "0+40x80", load: "0+160x80"},
             {hit: "0+160x80", load: "0+40x80"},
             5 * INTERVAL,

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from roadworthy.duration import minutes, seconds
-from roadworthy.emit.alert import Alert, Example
+from roadworthy.emit.alert import Alert
 from roadworthy.emit.indicator import selected
 from roadworthy.emit.objectives import INTERVAL
 from roadworthy.jobs.metrics import JOBS_FINISHED, QUEUE_OLDEST_READY, QUEUE_READY, WORKER_HEARTBEAT
 from roadworthy.jobs.spec import QueueSpec
+from roadworthy.objectives.spec import AlertExample
 from roadworthy.service import ServiceSpec
 
 _BACKLOG = 1000
@@ -23,7 +24,8 @@ def job_alerts(spec: ServiceSpec) -> Iterator[Alert]:
     yield _backlog(spec.name, queue)
     for one in spec.queues:
         yield _late(spec.name, one)
-    yield _worker_down(spec.name)
+    if any(fewest for fewest, _ in (one.workers for one in spec.queues)):
+        yield _worker_down(spec.name)
     yield _dead_letters(spec.name, queue)
     yield _failing(spec.name, queue)
 
@@ -41,7 +43,7 @@ def _backlog(service: str, queue: str) -> Alert:
         "{{ $value }} jobs wait in the queue {{ $labels.queue }}.",
         "Do its workers run (`roadworthy jobs`)? Are more enqueued than usual (jobs_enqueued_total), or do jobs take "
         "longer (job_duration_seconds)? Raise the bound of its workers= where they are all busy.",
-        example=Example(
+        example=AlertExample(
             {ready: f"{_BACKLOG + 1}x60"},
             {ready: f"{_BACKLOG}x60"},
             timedelta(0),
@@ -68,7 +70,7 @@ def _late(service: str, queue: QueueSpec) -> Alert:
         "Do workers run, and do they finish jobs (`roadworthy jobs`)? Is the queue paused, or held up by a limit "
         "(queue_blocked)? Is its scaling at its upper bound (queue_desired_workers)?",
         labels={"queue": queue.name},
-        example=Example(
+        example=AlertExample(
             {oldest: "0x200"},
             {oldest: "0+30x200"},
             after,
@@ -80,22 +82,24 @@ def _late(service: str, queue: QueueSpec) -> Alert:
 
 def _worker_down(service: str) -> Alert:
     labels = {"service": service}
+    beats = selected(WORKER_HEARTBEAT.name, labels)
     beat = selected(WORKER_HEARTBEAT.name, {**labels, "worker": "worker"})
     return Alert(
         "WorkerDown",
-        f"time() - max by (worker) ({selected(WORKER_HEARTBEAT.name, labels)}) > {_SILENT}",
+        f"time() - max by (worker) ({beats}) > {_SILENT} or absent({beats})",
         minutes(5),
         "critical",
         "A worker takes no jobs",
-        "{{ $labels.worker }} has not proved for {{ $value | humanizeDuration }} that it takes jobs.",
+        "The worker {{ $labels.worker }} has not proved for some minutes that it takes jobs; where none is named, "
+        "there is none at all.",
         "Is it out of slots, because jobs do not end (`roadworthy jobs`)? Can it reach the database? Its log says. A "
         "supervisor starts a hung one again by itself.",
-        example=Example(
+        example=AlertExample(
             {beat: "0x60"},
             {beat: "0+30x60"},
             seconds(_SILENT) + INTERVAL,
             {"worker": "worker"},
-            {"{{ $labels.worker }}": "worker", "{{ $value | humanizeDuration }}": "7m 30s"},
+            {"{{ $labels.worker }}": "worker"},
         ),
     )
 
@@ -112,7 +116,7 @@ def _dead_letters(service: str, queue: str) -> Alert:
         "Jobs go to the dead letters",
         "Jobs of {{ $labels.job }} in {{ $labels.queue }} have failed for the last time: nothing tries them again.",
         "`roadworthy jobs dead` groups them by error. Fix the cause, then retry them by the same filter.",
-        example=Example(
+        example=AlertExample(
             {buried: "0+1x60"},
             {buried: "3x60"},
             INTERVAL,
@@ -138,7 +142,7 @@ def _failing(service: str, queue: str) -> Alert:
         "{{ $value | humanizePercentage }} of the attempts of {{ $labels.job }} in {{ $labels.queue }} fail.",
         "`roadworthy jobs dead` groups what has failed for good by error; the log has the attempts that are tried "
         "again. Is it one kind of argument, a deploy, or something that the job calls?",
-        example=Example(
+        example=AlertExample(
             {buried: "0+10x60", done: "0+10x60"},
             {buried: "0+1x60", done: "0+19x60"},
             INTERVAL,

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from roadworthy.database.metrics import POOL_LIMIT, POOL_USED
 from roadworthy.duration import minutes
-from roadworthy.emit.alert import Alert, Example
+from roadworthy.emit.alert import Alert
 from roadworthy.emit.indicator import selected
 from roadworthy.emit.objectives import INTERVAL
+from roadworthy.objectives.spec import AlertExample
 from roadworthy.service import ServiceSpec
 
 
@@ -34,7 +35,7 @@ def _processes(service: str) -> Iterator[Alert]:
         "one: what it does now waits for itself.",
         "More load, or more work for each request? Compare with the rate of requests and jobs. Add processes, or look "
         "for what holds the event loop (event_loop_lag_seconds).",
-        example=Example(
+        example=AlertExample(
             {cpu: "0+60x80"},
             {cpu: "0+20x80"},
             5 * INTERVAL,
@@ -52,7 +53,7 @@ def _processes(service: str) -> Iterator[Alert]:
         "{{ $labels.process }} has {{ $value | humanizePercentage }} of the descriptors open that it may have; past "
         "them it can accept no connection.",
         "Which kind grows: connections of clients, of the pool, files? Restarting gives time; then look for the leak.",
-        example=Example(
+        example=AlertExample(
             {selected("process_open_fds", example): "900x60", selected("process_max_fds", example): "1000x60"},
             {selected("process_open_fds", example): "700x60", selected("process_max_fds", example): "1000x60"},
             timedelta(0),
@@ -75,7 +76,7 @@ def _connections(service: str) -> Alert:
         "requests wait for one another.",
         "Who holds them: long transactions, locks, slow queries (pg_stat_activity)? If load alone does, raise the "
         "pool's largest size, within what PostgreSQL has.",
-        example=Example(
+        example=AlertExample(
             {used: "9x60", limit: "10x60"},
             {used: "7x60", limit: "10x60"},
             timedelta(0),

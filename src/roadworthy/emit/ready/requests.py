@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roadworthy.duration import minutes
-from roadworthy.emit.alert import Alert, Example
+from roadworthy.emit.alert import Alert
 from roadworthy.emit.indicator import selected
 from roadworthy.emit.objectives import INTERVAL
+from roadworthy.objectives.spec import AlertExample
 from roadworthy.telemetry.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
 
 
@@ -29,7 +30,7 @@ def request_alerts(service: str) -> Iterator[Alert]:
         "{{ $value | humanizePercentage }} of requests are answered with a 5xx.",
         "Which route (by (route), status)? The log has each one's exception under its request id. Was there a deploy? "
         "Roll back first. Is the database away (/health)?",
-        example=Example(
+        example=AlertExample(
             {good: "0+90x60", bad: "0+10x60"},
             {good: "0+96x60", bad: "0+4x60"},
             INTERVAL,
@@ -49,7 +50,7 @@ def request_alerts(service: str) -> Iterator[Alert]:
         "{{ $value | humanizeDuration }}.",
         "Does the database take the time (slow queries, locks, database_pool_waiting), or a dependency, or the "
         "processor (HighCPUUsage)? Compare with the rate of requests.",
-        example=Example(
+        example=AlertExample(
             _durations(service, slow=20),
             _durations(service, slow=2),
             INTERVAL,

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from roadworthy.duration import minutes
-from roadworthy.emit.alert import Alert, Example
+from roadworthy.emit.alert import Alert
 from roadworthy.emit.indicator import selected
 from roadworthy.emit.objectives import INTERVAL
+from roadworthy.objectives.spec import AlertExample
 from roadworthy.telemetry.metrics import LABEL_OVERFLOW
 
 _SCRAPE_AT_MOST = 10
@@ -27,7 +28,7 @@ def scraping_alerts(service: str) -> Iterator[Alert]:
         "reached. No other alert on it can fire meanwhile.",
         "Does the process run? `roadworthy run` prints why one ended. If it does, does its operations port answer, and "
         "can Prometheus reach it?",
-        example=Example(
+        example=AlertExample(
             {up: "0x60"},
             {up: "1x60"},
             timedelta(0),
@@ -45,7 +46,7 @@ def scraping_alerts(service: str) -> Iterator[Alert]:
         "A scrape of {{ $labels.instance }} takes {{ $value | humanizeDuration }}; past "
         f"{_SCRAPE_AT_MOST} s it fails, and everything goes blind.",
         "How many series are there (scrape_samples_scraped)? Which metric grew (telemetry_label_overflow_total)?",
-        example=Example(
+        example=AlertExample(
             {took: "6x60"},
             {took: "4x60"},
             timedelta(0),
@@ -63,7 +64,7 @@ def scraping_alerts(service: str) -> Iterator[Alert]:
         "{{ $labels.metric }} was given label values outside its declaration; they are counted together as __other__, "
         "so what its panels and alerts say by label is no longer whole.",
         "Which value is it, and may it be one? Declare it, or stop labelling by what callers choose.",
-        example=Example(
+        example=AlertExample(
             {selected(LABEL_OVERFLOW.name, {"service": service, "metric": "a"}): "0+1x60"},
             {selected(LABEL_OVERFLOW.name, {"service": service, "metric": "a"}): "5x60"},
             INTERVAL,
