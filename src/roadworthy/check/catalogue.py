@@ -12,6 +12,7 @@ from roadworthy.check.app import App
 from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
 from roadworthy.health import metrics as health_metrics
+from roadworthy.health.spec import RESERVED
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.objectives.spec import SEVERITIES
 from roadworthy.resilience import breaker_metrics, dependency_metrics
@@ -126,16 +127,24 @@ def _platform_values(label: Label, metric: MetricSpec, spec: ServiceSpec, app: A
             return _listed(*(job.name for job in spec.jobs), OVERFLOW)
         case "cache" if metric in cache_metrics.CATALOGUE:
             return _listed(*(cache.name for cache in spec.caches), OVERFLOW)
+        case "keys" if metric in security_metrics.CATALOGUE:
+            return _listed(*(keys.name for keys in spec.api_keys), OVERFLOW)
+        case "cdn" if metric in edge_metrics.CATALOGUE:
+            return _listed(*(cdn.name for cdn in spec.cdns), OVERFLOW)
+    return _dependency_values(label, metric, spec)
+
+
+def _dependency_values(label: Label, metric: MetricSpec, spec: ServiceSpec) -> Values | None:
+    match label.name:
         case "dependency" if metric in dependency_metrics.CATALOGUE:
             return _listed(*(one.name for one in spec.dependencies), OVERFLOW)
         case "batch" if metric in dependency_metrics.CATALOGUE:
             return _listed(*(batch.name for batch in spec.batches), OVERFLOW)
         case "breaker" if metric in breaker_metrics.CATALOGUE:
             return _listed(*(one.name for one in spec.dependencies if one.breaker is not None), OVERFLOW)
-        case "keys" if metric in security_metrics.CATALOGUE:
-            return _listed(*(keys.name for keys in spec.api_keys), OVERFLOW)
-        case "cdn" if metric in edge_metrics.CATALOGUE:
-            return _listed(*(cdn.name for cdn in spec.cdns), OVERFLOW)
+        case "check" if metric in health_metrics.CATALOGUE:
+            dependencies = (f"dependency {one.name}" for one in spec.dependencies)
+            return _listed(*RESERVED, *(check.name for check in spec.checks), *dependencies, OVERFLOW)
     return None
 
 

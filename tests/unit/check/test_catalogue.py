@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from roadworthy import Service, seconds
+from roadworthy import Reading, Service, seconds
 from roadworthy.check.catalogue import catalogue
 
 
@@ -30,3 +30,16 @@ def test_queues_and_jobs_are_the_declared_ones() -> None:
 def test_every_series_carries_what_a_scrape_adds() -> None:
     for series in catalogue(Service("shop").spec, None).values():
         assert series.open or {"job", "instance", "service"} <= set(series.labels)
+
+
+def test_checks_are_the_declared_ones_and_those_that_come_with_a_service() -> None:
+    service = Service("shop")
+
+    @service.check("stock")
+    async def stock() -> list[Reading]:
+        return []
+
+    values = catalogue(service.spec, None)["health_check_status"].labels["check"]
+    assert values is not None
+    assert {"stock", "database", "redis"} <= values.listed
+    assert "stocks" not in values.listed
