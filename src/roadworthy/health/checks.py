@@ -93,7 +93,7 @@ def queue_check(
             ]
         return readings
 
-    return Check("queues", run, critical=False)
+    return Check("queues", run, critical=False, every=_EVERY)
 
 
 def cache_check(
