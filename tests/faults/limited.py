@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
@@ -66,6 +66,12 @@ class Limited:
         assert max(took for _, took in answers) < GENEROUS * 0.025
         assert not self.up
 
+    async def is_missed(self) -> None:
+        """Wait until the store is found to be gone."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.check("allowing", f"now {time.monotonic()}"))[0].source == "store":
+                await asyncio.sleep(0.01)
+
     async def recovers(self) -> None:
         """Wait until each limit is decided by the store again, with no help."""
         async with asyncio.timeout(PATIENCE):
@@ -110,10 +116,3 @@ def loop_runs() -> Iterator[None]:
     finally:
         handle.cancel()
     assert longest < GENEROUS * 0.02, f"the loop was held up for {longest:.3f} s"
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not await holds():
-            await asyncio.sleep(0.01)

@@ -47,12 +47,14 @@ class Session:
         self._turn = asyncio.Lock()
         self._connection: driver.Connection | None = None
         self._prepared: dict[str, Any] = {}
-        self.trouble = "not connected yet"
+        self._failed = "not connected yet"
 
     @property
-    def connected(self) -> bool:
-        """Whether the next statement has a connection already; if not, `trouble` says why."""
-        return self._connection is not None and not self._connection.is_closed()
+    def trouble(self) -> str | None:
+        """Why the next statement would have to connect first; None where it need not."""
+        if self._connection is None:
+            return self._failed
+        return f"the connection {self._name!r} was lost" if self._connection.is_closed() else None
 
     async def fetch(self, statement: str, *arguments: Any) -> list[driver.Record]:
         """Run a statement by its name and return its rows; raise StoreDown or StoreRefused where that failed.
@@ -83,7 +85,7 @@ class Session:
                 await connection.close(timeout=_CLOSING)
 
     def _failure(self, error: BaseException) -> StoreDown:
-        what = self.trouble = f"the connection {self._name!r} failed: {driver.reason_of(error)}"
+        what = self._failed = f"the connection {self._name!r} failed: {driver.reason_of(error)}"
         if self._connection is None or not isinstance(error, driver.PostgresError):
             return StoreDown(what)
         gone = isinstance(error, (*driver.LOST, *driver.NOT_YET)) or error.sqlstate == _TIMED_OUT

@@ -81,8 +81,8 @@ class PostgresStore:
 
     async def take(self, counters: Sequence[Counter], cost: int = 1, most: int = 1) -> list[Verdict]:
         """See `Store.take`."""
-        if not self._counting.connected:
-            raise StoreDown(f"PostgreSQL is not connected: {self._counting.trouble}")
+        if (trouble := self._counting.trouble) is not None:
+            raise StoreDown(trouble)
         names = [counter.key.encode(errors="surrogatepass") for counter in counters]
         return await self._questions.ask(_Question(names, counters, cost, max(cost, most)))
 

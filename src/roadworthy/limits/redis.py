@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from roadworthy.limits.quota import Algorithm, Quota
 from roadworthy.limits.redis_scripts import TAKE
@@ -29,6 +29,9 @@ from roadworthy.redis.errors import RedisDown, Refused
 _PREFIX = b"{limits}:v1:"
 _MOST = 64
 """Counters in a script: more would keep the server from others for longer."""
+_SOON = 16
+"""Questions that do not wait for the end of the turn: the server answers them while others are asked."""
+_KNOWN = 1000
 _MICROSECONDS = 1_000_000
 _SPARE, _SPARE_OF_TESTS = 1000, 3_600_000
 """Milliseconds that a key is kept when nothing of it counts any more; for long where its time is not the server's."""
@@ -45,10 +48,8 @@ _ALGORITHMS: dict[Algorithm, int] = {
 }
 
 
-class _Question(NamedTuple):
-    keys: list[bytes]
-    packed: list[bytes]
-    answer: asyncio.Future[list[Verdict]]
+_Question = tuple[list[bytes], list[bytes], asyncio.Future[list[Verdict]]]
+"""Keys of counters, what is asked of them as the script reads it, and the answer to come."""
 
 
 class RedisStore:
@@ -59,7 +60,8 @@ class RedisStore:
         self._connection = connection
         self._clock = clock
         self._spare = _SPARE if clock is None else _SPARE_OF_TESTS
-        self._quotas: dict[Quota, bytes] = {}
+        # By identity, for to hash a quota takes longer than to pack it. What is kept here is no other quota's.
+        self._quotas: dict[int, tuple[Quota, bytes]] = {}
         self._asked: list[_Question] = []
 
     @classmethod
@@ -85,13 +87,17 @@ class RedisStore:
         quotas = self._quotas
         for counter in counters:
             keys.append(_PREFIX + counter.key.encode(errors="surrogatepass"))
-            packed.append(quotas.get(counter.quota) or self._packed(counter.quota))
+            quota = counter.quota
+            known = quotas.get(id(quota))
+            packed.append(self._packed(quota) if known is None else known[1])
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Verdict]] = loop.create_future()
         asked = self._asked
         if not asked:
             loop.call_soon(self._send)
-        asked.append(_Question(keys, packed, answer))
+        asked.append((keys, packed, answer))
+        if len(asked) >= _SOON:
+            self._send()
         return await answer
 
     async def now(self) -> float:
@@ -113,19 +119,20 @@ class RedisStore:
         questions: list[_Question] = []
         size = 0
         for question in asked:
-            if question.answer.done():
+            keys, _, answer = question
+            if answer.done():
                 continue
-            size += len(question.keys)
+            size += len(keys)
             if questions and size > _MOST:
                 self._send_some(questions)
-                questions, size = [], len(question.keys)
+                questions, size = [], len(keys)
             questions.append(question)
         if questions:
             self._send_some(questions)
 
     def _send_some(self, questions: list[_Question]) -> None:
-        keys = [key for question in questions for key in question.keys]
-        packed = b"".join([part for question in questions for part in question.packed])
+        keys = [key for question in questions for key in question[0]]
+        packed = b"".join([part for question in questions for part in question[1]])
         now = -1 if self._clock is None else round(self._clock() * _MICROSECONDS)
         self._submit(questions, (len(keys), *keys, now, self._spare, packed), ("EVALSHA", TAKE.digest))
 
@@ -147,9 +154,11 @@ class RedisStore:
             _fail(questions, StoreRefused if isinstance(error, Refused) else StoreDown, error)
 
     def _packed(self, quota: Quota) -> bytes:
-        packed = self._quotas[quota] = _QUOTA(
-            _ALGORITHMS[quota.algorithm], quota.count, quota.seconds * _MICROSECONDS, quota.capacity
-        )
+        if len(self._quotas) >= _KNOWN:
+            self._quotas.clear()
+        micros = quota.seconds * _MICROSECONDS
+        packed = _QUOTA(_ALGORITHMS[quota.algorithm], quota.count, micros, quota.capacity)
+        self._quotas[id(quota)] = quota, packed
         return packed
 
 
@@ -167,7 +176,7 @@ def _hand_over(questions: list[_Question], reply: bytes) -> None:
 
 
 def _fail(questions: list[_Question], kind: type[StoreDown], error: BaseException) -> None:
-    for question in questions:
-        if not question.answer.done():
+    for _, _, answer in questions:
+        if not answer.done():
             # One for each: a traceback grows with every place that it is raised in.
-            question.answer.set_exception(kind(str(error)))
+            answer.set_exception(kind(str(error)))

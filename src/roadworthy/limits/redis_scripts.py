@@ -22,7 +22,7 @@ if now < 0 then
 end
 
 local function lifetime(micros)
-  return string.format('%.0f', min(ceil(micros / 1000), 315360000000) + spare)
+  return min(ceil(micros / 1000), 315360000000) + spare
 end
 
 -- Of each algorithm: `look` returns what is free, the moment that this is of, and the state then; `take` keeps what is
@@ -173,36 +173,39 @@ function log.reset(key, count, period, capacity, moment, used)
   return tonumber(call('LINDEX', key, -1)) + period - moment
 end
 
-local algorithms = {even, fixed, sliding, log}
-local answers, answered, position, before = {}, 0, 1, 0
+local algorithms, answers = {even, fixed, sliding, log}, {}
+
+local function answer(granted, cost, algorithm, key, count, period, capacity, free, moment, used, began, earlier)
+  local wait = 0
+  if granted > 0 then
+    used, began, earlier = algorithm.take(key, count, period, capacity, moment, granted, used, began, earlier)
+  elseif cost > capacity then
+    wait = math.huge
+  elseif free < cost then
+    wait = algorithm.wait(key, count, period, capacity, moment, cost, used, began, earlier) + moment - now
+  end
+  local reset = algorithm.reset(key, count, period, capacity, moment, used, began, earlier)
+  if reset > 0 then reset = reset + moment - now end
+  answers[#answers + 1] = write('<I4I4dd', granted, free - granted, wait, reset)
+end
+
+local position, before = 1, 0
 while position <= #input do
-  local counters, cost, most
-  counters, cost, most, position = read('<BI4I4', input, position)
-  local granted, found = most, {}
-  for index = 1, counters do
-    local which, count, period, capacity
+  local counters, cost, granted, which, count, period, capacity
+  counters, cost, granted, position = read('<BI4I4', input, position)
+  local found = {}
+  for index = before + 1, before + counters do
     which, count, period, capacity, position = read('<Bddd', input, position)
-    local algorithm, key = algorithms[which], KEYS[before + index]
+    local algorithm, key = algorithms[which], KEYS[index]
     local free, moment, used, began, earlier = algorithm.look(key, count, period, capacity)
-    granted = min(granted, free)
-    found[index] = {algorithm, key, count, period, capacity, free, moment, used, began, earlier}
-  end
-  if granted < cost then granted = 0 end
-  for index = 1, counters do
-    local algorithm, key, count, period, capacity, free, moment, used, began, earlier = unpack(found[index], 1, 10)
-    local wait = 0
-    if granted > 0 then
-      used, began, earlier = algorithm.take(key, count, period, capacity, moment, granted, used, began, earlier)
-    elseif cost > capacity then
-      wait = math.huge
-    elseif free < cost then
-      wait = algorithm.wait(key, count, period, capacity, moment, cost, used, began, earlier) + moment - now
+    if free < granted then granted = free >= cost and free or 0 end
+    if counters == 1 then
+      answer(granted, cost, algorithm, key, count, period, capacity, free, moment, used, began, earlier)
+    else
+      found[#found + 1] = {algorithm, key, count, period, capacity, free, moment, used, began, earlier}
     end
-    local reset = algorithm.reset(key, count, period, capacity, moment, used, began, earlier)
-    if reset > 0 then reset = reset + moment - now end
-    answered = answered + 1
-    answers[answered] = write('<I4I4dd', granted, free - granted, wait, reset)
   end
+  for _, one in ipairs(found) do answer(granted, cost, unpack(one, 1, 10)) end
   before = before + counters
 end
 return table.concat(answers)

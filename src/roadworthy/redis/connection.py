@@ -108,10 +108,13 @@ class Connection:
         return await link.send(pack(*parts))
 
     def submit(self, *parts: Part) -> asyncio.Future[Any]:
-        """Send a command at once, be there room or not, and return what its reply will be in."""
-        if self._link is None:
+        """Write a command at once, be there room or not, and return what its reply will be in."""
+        link = self._link
+        if link is None:
             raise RedisDown(self.trouble)
-        return self._link.send(pack(*parts))
+        reply = link.send(pack(*parts))
+        link.flush()
+        return reply
 
     def post(self, *parts: Part) -> None:
         """Send a command without waiting for its reply, where the server is connected."""

@@ -82,12 +82,12 @@ class Link(asyncio.Protocol):
             return future
         unsent = self._unsent
         if not unsent:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         unsent.append(command)
         self._waiting.append(future)
         self._unsent_bytes += len(command)
         if self._unsent_bytes > _MOST_UNSENT:
-            self._flush()
+            self.flush()
         return future
 
     async def room(self) -> None:
@@ -160,7 +160,8 @@ class Link(asyncio.Protocol):
         if not self.full:
             self._room.set()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was sent in this turn of the event loop without waiting for its end."""
         unsent = self._unsent
         if not unsent or self._transport is None:
             return
