@@ -37,6 +37,8 @@ class Routes(Generic[T]):
         root: str = scope.get("root_path", "")
         if root:
             path = path.removeprefix(root)
+        # The patterns of frameworks end in `$`, which in Python matches before a last line feed as well.
+        path = path.removesuffix("\n")
         # A WebSocket's handshake is a GET.
         method: str = scope.get("method", "GET")
         if method == "HEAD":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roadworthy.errors import DatabaseUnavailable, KeyRefused
@@ -11,6 +11,8 @@ from roadworthy.security.keys_spec import ApiKeysSpec
 from roadworthy.security.presented import ApiKey, Reason, Verdict
 
 _PARAMETER = re.compile(r"\{\w+(:\w+)?\}")
+
+_MOST_REMEMBERED = 1000
 
 _DETAIL: dict[Reason, str] = {
     "malformed": "This is no API key of ours.",
@@ -38,33 +40,50 @@ class _Rule:
 class Demands:
     """The guarded routes of a service. A request must meet each rule that it matches."""
 
-    def __init__(self, specs: Iterable[ApiKeysSpec]) -> None:
+    def __init__(self, specs: Sequence[ApiKeysSpec]) -> None:
         """Compile the routes of `specs`."""
         self._rules = [
             _Rule(one.method, re.compile(_pattern(one.path)), Demand(spec, one.scopes))
             for spec in specs
             for one in spec.guarded
         ]
-        self._any = re.compile("|".join(f"(?:{rule.pattern.pattern})" for rule in self._rules) or r"(?!)")
+        self._beginnings = tuple(_beginning(one.path) for spec in specs for one in spec.guarded)
+        self._known: dict[tuple[str, str], Sequence[Demand]] = {}
 
     def of(self, method: str, path: str) -> Sequence[Demand]:
         """Return what a request must show; HEAD counts as GET, a WebSocket's handshake too."""
-        if self._any.fullmatch(path) is None:
+        if not path.startswith(self._beginnings):
             return ()
-        if method == "HEAD":
-            method = "GET"
-        return [rule.demand for rule in self._rules if rule.method in (None, method) and rule.pattern.fullmatch(path)]
+        known = self._known.get((method, path))
+        if known is None:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            known = self._known[method, path] = self._found("GET" if method == "HEAD" else method, path)
+        return known
+
+    def _found(self, method: str, path: str) -> Sequence[Demand]:
+        return tuple(
+            rule.demand for rule in self._rules if rule.method in (None, method) and rule.pattern.fullmatch(path)
+        )
+
+
+def _beginning(template: str) -> str:
+    """Return what every path of a template begins with."""
+    return template.partition("{")[0].removesuffix("/*").rstrip("/")
 
 
 def _pattern(template: str) -> str:
-    """Return the paths of a template, each with a slash at its end as well: frameworks may take that for the same."""
+    """Return the paths of a template, as frameworks take them: also with a slash at the end, or with a line feed.
+
+    Their patterns end in `$`, which in Python matches before a last line feed as well.
+    """
     base = template.removesuffix("/*")
     parts, end = [], 0
     for found in _PARAMETER.finditer(base.rstrip("/")):
         parts += [re.escape(base[end : found.start()]), "(?s:.*)" if found[1] == ":path" else "[^/]+"]
         end = found.end()
     literal = "".join([*parts, re.escape(base.rstrip("/")[end:])])
-    return literal + ("(?s:(?:/.*)?)" if base != template else "/?")
+    return literal + ("(?s:(?:/.*)?)" if base != template else "/?") + "\n?"
 
 
 def allowed(spec: ApiKeysSpec, verdict: Verdict | None, scopes: Sequence[str] = ()) -> ApiKey:

@@ -176,6 +176,16 @@ async def test_what_shows_no_key_is_refused_before_the_application(shop: Shop, v
     assert shop.seen == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/admin/users%0A", "/admin//users", "/admin/%75sers", "/admin/users/", "//admin/users", "/ADMIN/users"],
+)
+async def test_no_spelling_of_a_path_gets_around(shop: Shop, path: str) -> None:
+    async with shop.client() as client:
+        answer = await client.get(path, follow_redirects=True)
+        assert answer.status_code in (401, 404), answer.text
+
+
 async def test_two_keys_are_none(shop: Shop) -> None:
     one, other = shop.add("read"), shop.add("read")
     async with shop.client() as client:

@@ -117,6 +117,14 @@ async def test_head_counts_as_get_and_has_no_body(service: Service) -> None:
         assert int(refused.headers["content-length"]) > 0
 
 
+async def test_a_line_feed_at_the_end_of_a_path_is_no_way_around(service: Service) -> None:
+    service.limit("search", "1/minute", routes=("GET /search", "GET /sites/{name}"))
+    async with served(service) as (client, _):
+        answers = [await client.get("/search%0A") for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 429], "which frameworks take for the same"
+        assert (await client.get("/search")).status_code == 429
+
+
 async def test_templates_and_everything(service: Service) -> None:
     service.limit("site", "1/minute", routes=["GET /sites/{name}"])
     service.limit("all", "3/minute", routes=["*"])

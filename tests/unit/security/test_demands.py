@@ -18,7 +18,10 @@ def _spec(routes: Mapping[str, Any] | None = None, **changes: Any) -> ApiKeysSpe
 
 
 def _scopes(routes: Mapping[str, Any], method: str, path: str) -> list[tuple[str, ...]]:
-    return [demand.scopes for demand in Demands([_spec(routes)]).of(method, path)]
+    demands = Demands([_spec(routes)])
+    found = [demand.scopes for demand in demands.of(method, path)]
+    assert [demand.scopes for demand in demands.of(method, path)] == found
+    return found
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/x", "/api/x/y", "/api//x", "/api/\nx", "/api/%2e%2e"])
@@ -42,6 +45,13 @@ def test_a_parameter_is_one_segment_and_a_path_any_number() -> None:
     assert _scopes(routes, "GET", "/items/7/") == [("read",)]
     assert _scopes(routes, "GET", "/items/7/parts") == []
     assert _scopes(routes, "GET", "/files/a/b") == [("write",)]
+
+
+def test_a_line_feed_at_the_end_is_no_way_around() -> None:
+    for route in ("/items", "/items/*", "/items/{id}"):
+        path = route.replace("/*", "").replace("{id}", "7")
+        assert _scopes({route: "read"}, "GET", f"{path}\n") == [("read",)]
+        assert _scopes({route: "read"}, "GET", f"{path}/\n") == [("read",)]
 
 
 def test_characters_of_patterns_stand_for_themselves() -> None:
@@ -102,3 +112,10 @@ def test_the_key_of_another_declaration_is_none() -> None:
 def test_a_key_of_which_nobody_can_say_anything_is_not_refused() -> None:
     with pytest.raises(DatabaseUnavailable):
         allowed(_spec(), "unavailable")
+
+
+def test_paths_without_end_are_not_all_remembered() -> None:
+    demands = Demands([_spec({"/api/*": "read"})])
+    for number in range(3000):
+        assert len(demands.of("GET", f"/api/{number}")) == 1
+    assert len(demands._known) <= 1000
