@@ -4,8 +4,9 @@
     python -m benchmarks.http [--quick] [--json]
 
 In process, requests are awaited one after the other, without a server: short rounds go through the bare application,
-ours and the peer in turn, and the processor time added is each one's less the bare one's of the same round. Without
-`--quick` each is also served by granian and loaded by wrk, if that is installed.
+ours and the peer in turn, and the processor time added is each one's less the bare one's of the same round. The stack
+is measured as it comes, and with a rate limit and load shedding declared for all requests. Without `--quick` each is
+also served by granian and loaded by wrk, if that is installed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,18 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.http_applications import BARE, OURS, PATH, PEER, SUBJECTS, Application, fastapi, starlette, variants
+from benchmarks.http_applications import (
+    BARE,
+    OURS,
+    PATH,
+    PEER,
+    SUBJECTS,
+    Application,
+    fastapi,
+    starlette,
+    variants,
+    whole_variants,
+)
 from benchmarks.report import Report
 from roadworthy.http.stack import Stack
 
@@ -164,6 +176,7 @@ def main() -> None:
     kinds = {
         "Starlette": variants(starlette),
         "FastAPI": variants(fastapi),
+        "FastAPI, with a limit and shedding": whole_variants(fastapi),
         "FastAPI of 200 routes": variants(lambda: fastapi(other_routes=199)),
     }
     rounds, requests = (20, 200) if options.quick else (60, 200)

@@ -17,8 +17,10 @@ from starlette.routing import Route
 from roadworthy.binding import Binding
 from roadworthy.http.caching import HTTPCache
 from roadworthy.http.stack import Stack, install
+from roadworthy.limits import metrics as limit_metrics
+from roadworthy.limits.limiters import Limiters
+from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.service import Service
-from roadworthy.telemetry.metrics import catalogue
 from roadworthy.telemetry.registry import MetricRegistry
 
 if TYPE_CHECKING:
@@ -60,20 +62,30 @@ def starlette() -> Starlette:
 
 
 class Measured(Service):
-    """A service with metrics and no database, which a benchmark of HTTP has no use for."""
+    """A service with metrics and limits in memory, and no database, which a benchmark of HTTP has no use for."""
 
     @asynccontextmanager
     async def running(self, settings: object = None) -> AsyncIterator[Service]:
-        """Bind the metrics within an `async with`."""
+        """Bind the metrics and the limits within an `async with`."""
         nothing: Any = None
-        metrics = MetricRegistry(catalogue(self.spec.request_buckets))
-        async with self.bind(Binding(nothing, nothing, metrics)):
+        metrics = MetricRegistry(catalogue(self.spec))
+        limiters = Limiters(self.name, self.spec.limits)
+        limit_metrics.track(metrics, limiters)
+        async with self.bind(Binding(nothing, nothing, metrics, limits=limiters)):
             yield self
 
 
 def with_ours(app: Application, caching: Callable[[Application], HTTPCache] | None = None) -> Stack:
     """Return `app` in our whole stack, its metrics counted as in production once its service runs."""
     return install(app, Measured("benchmark", version="1.0.0"), caching=caching)
+
+
+def with_everything(app: Application) -> Stack:
+    """Return `app` in our stack, with a rate limit by address on all routes and load shedding too."""
+    service = Measured("benchmark", version="1.0.0")
+    service.limit("api", "1000000/second", by="address", routes=["*"])
+    service.shedding()
+    return install(app, service)
 
 
 def with_peer(app: FastAPI | Starlette) -> Application:
@@ -85,6 +97,11 @@ def with_peer(app: FastAPI | Starlette) -> Application:
 def variants(make: Callable[[], FastAPI | Starlette]) -> dict[str, Application]:
     """Return the application that `make` makes, bare, with ours and with the peer's."""
     return {BARE: make(), OURS: with_ours(make()), PEER: with_peer(make())}
+
+
+def whole_variants(make: Callable[[], FastAPI | Starlette]) -> dict[str, Application]:
+    """Return the same with everything that a service can declare for all its requests."""
+    return {BARE: make(), OURS: with_everything(make()), PEER: with_peer(make())}
 
 
 def served() -> Application:

@@ -10,8 +10,8 @@ import pytest
 
 from roadworthy.binding import Binding
 from roadworthy.http.stack import Stack, install
+from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.service import Service
-from roadworthy.telemetry.metrics import catalogue
 from roadworthy.telemetry.registry import MetricRegistry
 
 Application = Callable[..., Awaitable[None]]
@@ -45,7 +45,7 @@ def serve() -> Serve:
     async def serve(app: Application, service: Service | None = None, **options: Any) -> AsyncIterator[Running]:
         declared = service or Service("tested", version="1.2.3")
         stack = install(app, declared, **options)
-        metrics = MetricRegistry(catalogue(declared.spec.request_buckets))
+        metrics = MetricRegistry(catalogue(declared.spec))
         nothing: Any = None
         transport = httpx.ASGITransport(stack)
         async with (
