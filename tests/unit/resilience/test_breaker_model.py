@@ -85,10 +85,15 @@ class Breaking(RuleBasedStateMachine):
         else:
             self.breaker.failed(permit, 100.0, KeyError())
 
-    @rule(many=strategies.integers(2, 12), bad=strategies.integers(1, 4))
-    def make_many(self, many: int, bad: int) -> None:
+    @rule(
+        many=strategies.integers(2, 12),
+        bad=strategies.integers(1, 4),
+        how=strategies.sampled_from(["slow", "bad", "raised"]),
+    )
+    def make_many(self, many: int, bad: int, how: str) -> None:
         for position in range(many):
-            self.end(self.call(), False, "raised" if position % bad == 0 else "fine")
+            is_bad = position % bad == 0
+            self.end(self.call(), is_bad and how == "slow", how if is_bad and how != "slow" else "fine")
 
     @rule(quarters=strategies.integers(1, 60))
     def wait(self, quarters: int) -> None:
