@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from roadworthy.errors import DeclarationError, SignatureRefused
 
@@ -33,8 +34,7 @@ _ID = re.compile(r"[!-~]+")
 _PLACES = {"{moment}", "{id}"}
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """What a genuine request says of itself: Unix time in seconds of its signing, and its sender's id of it."""
 
     moment: int | None
@@ -190,10 +190,16 @@ class WebhookFormat:
 
     @staticmethod
     def _text(headers: Mapping[bytes, bytes], name: str, longest: int) -> str:
-        value = headers.get(name.encode(), b"")
+        value = headers.get(_encoded(name), b"")
         if len(value) > longest:
             raise SignatureRefused(f"the {name} header is longer than {longest} characters")
         return value.decode("latin-1")
+
+
+@functools.cache
+def _encoded(name: str) -> bytes:
+    """Return a header's name as ASGI has it; formats are few."""
+    return name.encode()
 
 
 STRIPE = WebhookFormat("stripe", "stripe-signature", "v1=", ",", moment="t", before="{moment}.")

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from roadworthy import Service
 from roadworthy.errors import DeclarationError
@@ -148,6 +149,18 @@ async def test_the_longest_path_goes_first(serve: Any) -> None:
         origin = {"origin": "https://any.example"}
         assert fields(await running.client.get("/api/ok", headers=origin)) == {}
         assert fields(await running.client.get("/pages", headers=origin)) != {}
+
+
+async def test_what_another_middleware_reflects_is_refused_here(serve: Any) -> None:
+    wrapped = app()
+    wrapped.add_middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)
+    async with serve(wrapped) as running:
+        headers = {"origin": "https://evil.example", "cookie": "session=1"}
+        reflected = fields(await running.client.get("/api/ok", headers=headers))
+    assert reflected["access-control-allow-origin"] == "https://evil.example"
+    assert reflected["access-control-allow-credentials"] == "true"
+    with pytest.raises(DeclarationError, match="every site"):
+        Service("tested").cors("*", credentials=True)
 
 
 @pytest.mark.parametrize(
