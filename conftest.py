@@ -14,6 +14,7 @@ PROGRAMS = {
     "chromium": lambda: shutil.which("chromium") is not None,
     "nginx": lambda: shutil.which("nginx") is not None,
     "node": lambda: shutil.which("node") is not None,
+    "prometheus": lambda: shutil.which("prometheus") is not None,
     "promtool": lambda: shutil.which("promtool") is not None,
     "python-doc": lambda: Path("/usr/share/doc/python3-doc/html/index.html").exists(),
     "redis-server": lambda: shutil.which("redis-server") is not None,

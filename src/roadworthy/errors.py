@@ -39,7 +39,8 @@
     ├── RateLimited             a rate limit was used up
     ├── KeyNotAnswered          a batch's loader had no value for a key (also a LookupError)
     ├── InvalidPurge            a CDN was asked to purge what it cannot, or nothing
-    └── PurgeFailed             a CDN refused a purge, or did not accept it in time
+    ├── PurgeFailed             a CDN refused a purge, or did not accept it in time
+    └── PrometheusUnavailable   a Prometheus did not answer, or refused what it was asked
 
 Each message names the value, the rule it breaks and what to do about it. The command line maps `RoadworthyError` to
 exit code 2 and prints the message without a traceback.
@@ -263,3 +264,7 @@ class InvalidPurge(RoadworthyError, ValueError):
 
 class PurgeFailed(RoadworthyError):
     """A CDN refused a purge, or did not accept it in time."""
+
+
+class PrometheusUnavailable(RoadworthyError):
+    """A Prometheus did not answer, or refused what it was asked."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from roadworthy.cli import (
     audit,
+    budget,
     cache,
     check,
     config,
@@ -30,7 +31,7 @@ from roadworthy.cli.exits import BAD_USAGE, DONE, INTERRUPTED
 from roadworthy.cli.output import prepare_streams
 from roadworthy.errors import RoadworthyError
 
-_COMMANDS = (run, serve, work, schedule, migrate, check, emit, config, jobs, keys, audit, cache, purge, version)
+_COMMANDS = (run, serve, work, schedule, migrate, check, emit, budget, config, jobs, keys, audit, cache, purge, version)
 
 _EPILOG = """\
 TARGET names the service: package.module:attribute or path/to/file.py:attribute, the attribute being `service` unless
