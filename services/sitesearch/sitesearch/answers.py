@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from roadworthy import DependencyFailed
 from sitesearch.search import find
 from sitesearch.search.find import Found, Since, Site
 from sitesearch.search.query import squeezed
-from sitesearch.service import analytics, pages, results, search_seconds, suggestions
+from sitesearch.service import analytics, pages, results, search_seconds, searching, suggestions
 from sitesearch.service import sites as known_sites
 from sitesearch.sites import queries, sites
 from sitesearch.sites.queries import Day, QueryCount
@@ -33,12 +35,15 @@ class Analysis:
 async def search(
     site: str, text: str, *, page: int = 1, since: Since | None = None, exact: bool = False
 ) -> Found | None:
-    """Search the site of that slug; None where there is none. Raises TimeoutError as `find.search` does.
+    """Search the site of that slug; None where there is none. Raises TimeoutError where that cannot be done in time.
 
     `took` is the time that this answer took, whether it was searched for or remembered.
     """
     started = time.perf_counter()
-    found = await _results(site, squeezed(text), min(max(page, 1), find.MOST_PAGES), since, exact)
+    try:
+        found = await _results(site, squeezed(text), min(max(page, 1), find.MOST_PAGES), since, exact)
+    except DependencyFailed as error:
+        raise TimeoutError(str(error)) from error
     return None if found is None else replace(found, took=timedelta(seconds=time.perf_counter() - started))
 
 
@@ -47,7 +52,8 @@ async def _results(site: str, text: str, page: int, since: Since | None, exact: 
     chosen = await find.find_site(pages, site)
     if chosen is None:
         return None
-    found = await find.search(pages, chosen, text, page=page, since=since, exact=exact, now=datetime.now(UTC))
+    search = partial(find.search, page=page, since=since, exact=exact, now=datetime.now(UTC))
+    found = await searching.call(search, pages, chosen, text)
     if found.query.terms:
         search_seconds.observe(found.took.total_seconds())
     return found
@@ -61,7 +67,7 @@ async def suggest(site: str, text: str, *, limit: int = 8) -> list[str] | None:
 @suggestions.cached(key="{site}:{text}:{limit}", tags=["site:{site}"])
 async def _suggestions(site: str, text: str, limit: int) -> list[str] | None:
     chosen = await find_site(site)
-    return None if chosen is None else await find.suggest(pages, chosen, text, limit=limit)
+    return None if chosen is None else await searching.call(partial(find.suggest, limit=limit), pages, chosen, text)
 
 
 @known_sites.cached(key="{slug}", tags=["site:{slug}"])

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from roadworthy.http.problems import Problem
 from sitesearch.service import service
-from sitesearch.web import api, owner
+from sitesearch.web import api, owner, owner_keys
 from sitesearch.web import pages as public
 from sitesearch.web.errors import show_error, show_failure, show_problem
 from sitesearch.web.rendering import VersionedFiles
@@ -25,9 +25,9 @@ site = FastAPI(
 site.add_exception_handler(HTTPException, show_error)
 site.add_exception_handler(Problem, show_problem)
 site.add_exception_handler(Exception, show_failure)
-for router in (api.router, public.router, owner.router):
+for router in (api.router, public.router, owner_keys.router, owner.router):
     site.include_router(router)
-site.state.routes = [*api.router.routes, *public.router.routes, *owner.router.routes]
+site.state.routes = [*api.router.routes, *public.router.routes, *owner_keys.router.routes, *owner.router.routes]
 site.mount("/static", VersionedFiles(directory=str(resources.files("sitesearch").joinpath("static"))), name="static")
 
 app = service.install(site)

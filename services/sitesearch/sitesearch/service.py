@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from roadworthy import AlertExample, ContentPolicy, Service, hours, minutes, private, seconds, secret, shared
+from roadworthy import (
+    AlertExample,
+    Breaker,
+    Bulkhead,
+    ContentPolicy,
+    Service,
+    hours,
+    minutes,
+    private,
+    seconds,
+    secret,
+    shared,
+)
 
 service = Service("sitesearch", version="1.0.0", owner="search", app="sitesearch.app:app")
 
@@ -22,6 +34,16 @@ results = service.cache(
 suggestions = service.cache("suggestions", ttl=minutes(5), stale=hours(1), negative_ttl=seconds(30))
 sites = service.cache("sites", ttl=minutes(5), stale=hours(1), negative_ttl=seconds(30))
 analytics = service.cache("analytics", ttl=minutes(1), stale=minutes(10))
+
+# What searches may take of PostgreSQL: slow ones, which end themselves in 5 seconds, leave connections to all else, and
+# while they fail nobody waits for another one. What is remembered is answered all the same.
+searching = service.dependency(
+    "searching",
+    timeout=seconds(6),
+    retry=None,
+    breaker=Breaker(minimum_calls=10, open_wait=seconds(1), longest_wait=seconds(5)),
+    concurrency=Bulkhead(6, waiting=60, patience=seconds(2)),
+)
 
 # Who may use the API: a site's own programs, and who runs the service. The pages need no key.
 _SITES = "/api/v1/sites"

@@ -10,7 +10,7 @@ from corpus import add_site
 
 from roadworthy import Service, testing
 from sitesearch.search.find import Site
-from sitesearch.service import pages, service
+from sitesearch.service import keys, pages, service
 
 
 @pytest.fixture
@@ -28,9 +28,16 @@ async def garden(running: Service) -> Site:
 
 @pytest.fixture
 async def client(running: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application, without a network between."""
+    """A client of the application, without a network between, that shows the API a key of who runs the service."""
     from sitesearch.app import app
 
+    admin = await keys.issue("tests", scopes=keys.spec.scopes, actor="test")
+
+    async def show_key(request: httpx.Request) -> None:
+        if request.url.path.startswith("/api/v1/sites"):
+            request.headers.setdefault("authorization", f"Bearer {admin.secret}")
+
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://site.test") as client:
+    hooks = {"request": [show_key]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://site.test", event_hooks=hooks) as client:
         yield client

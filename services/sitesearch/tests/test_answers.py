@@ -204,8 +204,8 @@ async def test_it_answers_whether_its_store_is_there_or_not(url: str | None) -> 
     ("path", "browser", "edge"),
     [
         ("/search?site=harbour-garden&q=compost", "public, max-age=60", "max-age=300, stale-while-revalidate=300"),
-        (f"{API}/harbour-garden/search?q=x", "public, max-age=60", "max-age=300, stale-while-revalidate=300"),
-        (f"{API}/harbour-garden/suggest?q=x", "public, max-age=60", "max-age=300, stale-while-revalidate=300"),
+        (f"{API}/harbour-garden/search?q=x", "private, no-cache", None),
+        (f"{API}/harbour-garden/suggest?q=x", "private, no-cache", None),
         ("/search?site=nope&q=compost", "public, max-age=10", "max-age=10"),
         ("/documentation/", "public, max-age=300", "max-age=300"),
         ("/robots.txt", "public, max-age=3600", "max-age=3600"),
@@ -214,6 +214,7 @@ async def test_it_answers_whether_its_store_is_there_or_not(url: str | None) -> 
         ("/sites/harbour-garden", "no-store", None),
         ("/sites/harbour-garden/edit", "no-store", None),
         ("/sites/harbour-garden/queries", "no-store", None),
+        ("/sites/harbour-garden/keys", "no-store", None),
         ("/sites/harbour-garden/export.csv", "no-store", None),
         (API, "no-store", None),
         (f"{API}/harbour-garden/analytics", "no-store", None),

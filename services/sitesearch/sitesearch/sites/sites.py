@@ -85,9 +85,10 @@ async def change_site(database: Database, site: int, settings: SiteSettings) -> 
     await database.execute(QUERIES["change_site"], site, *_columns(settings))
 
 
-async def delete_site(database: Database, slug: str) -> bool:
-    """Delete a site with all its pages; return whether there was one."""
-    return await database.fetchval(QUERIES["delete_site"], slug) is not None
+async def delete_site(database: Database, slug: str) -> int | None:
+    """Delete a site with all its pages; return its id, None where there was none."""
+    deleted: int | None = await database.fetchval(QUERIES["delete_site"], slug)
+    return deleted
 
 
 async def site_at(database: Database, start_url: str) -> str | None:

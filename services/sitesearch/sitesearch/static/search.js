@@ -78,7 +78,7 @@ if (results && field) {
     const status = results.querySelector("#status");
     if (!shown || !status?.dataset.found) return;
     const body = JSON.stringify({ query: shown, found: status.dataset.found === "yes" });
-    fetch(`/api/v1/sites/${results.dataset.site}/searches`, {
+    fetch(`/searches?site=${results.dataset.site}`, {
       method: "POST", body, keepalive: true, headers: { "Content-Type": "application/json" },
     }).catch(() => {});
   }

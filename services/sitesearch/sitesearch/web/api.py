@@ -1,12 +1,13 @@
-"""The API, version 1. Errors are problem details (RFC 9457); every list is bounded."""
+"""The API, version 1. It asks for keys, each of its site. Errors are problem details (RFC 9457); lists are bounded."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Query, Request, Security
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from roadworthy.http.problems import Problem
@@ -22,10 +23,13 @@ from sitesearch.service import pages
 from sitesearch.sites import export, sites
 from sitesearch.sites.settings import PRINTED, SiteSettings
 from sitesearch.sites.sites import SiteDetail
-from sitesearch.web.context import detail_or_404, found_or_404, measure, progress_or_404, site_or_404, too_slow
+from sitesearch.web.access import own_detail, own_site
+from sitesearch.web.context import detail_or_404, found_or_404, measure, progress_or_404, too_slow
 from sitesearch.web.forms import refuse_other_sites
 from sitesearch.web.owner import apply_settings, export_response, remove_site
 from sitesearch.web.progress import as_json
+from sitesearch.web.reports import SearchReport
+from sitesearch.web.subdomains import refuse_other_sites_there
 
 
 class ProblemView(BaseModel):
@@ -42,8 +46,16 @@ class ProblemView(BaseModel):
 _PROBLEM = {"content": {"application/problem+json": {"schema": ProblemView.model_json_schema()}}}
 _EXPORT: dict[str, Any] = {"content": {media_type.partition(";")[0]: {} for media_type in export.MEDIA_TYPES.values()}}
 
+# Keys are verified before a request gets here; this is for the description, which tools read.
+_BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="API key",
+    description="A key of the site, from the page of its owner or `roadworthy keys issue`.",
+)
+
 router = APIRouter(
     prefix="/api/v1",
+    dependencies=[Security(_BEARER), Depends(refuse_other_sites_there)],
     responses={
         "4XX": {"description": "The request cannot be met as it is.", **_PROBLEM},
         "5XX": {"description": "The service cannot meet it at the moment.", **_PROBLEM},
@@ -173,15 +185,6 @@ class AnalyticsView(BaseModel):
     by_day: list[DayView]
 
 
-class SearchReport(BaseModel):
-    """A search that a person settled on while typing."""
-
-    model_config = ConfigDict(strict=True)
-
-    query: str = Field(min_length=1, max_length=LONGEST_QUERY)
-    found: bool
-
-
 def _site_view(site: SiteDetail) -> SiteView:
     return SiteView(slug=site.slug, pages=site.pages, settings=site.settings)
 
@@ -238,22 +241,22 @@ async def add_site(request: Request, settings: SiteSettings, response: Response)
 @router.get("/sites/{site}", tags=["sites"])
 async def get_site(site: str) -> SiteView:
     """Return a site with its settings."""
-    return _site_view(await detail_or_404(site))
+    return _site_view(await own_detail(site))
 
 
 @router.put("/sites/{site}", tags=["sites"])
 async def change_site(request: Request, site: str, settings: SiteSettings) -> SiteView:
     """Replace a site's settings; a crawl under way keeps those that it began with."""
     refuse_other_sites(request)
-    await apply_settings(await detail_or_404(site), settings)
-    return _site_view(await detail_or_404(site))
+    await apply_settings(await own_detail(site), settings)
+    return _site_view(await own_detail(site))
 
 
 @router.delete("/sites/{site}", tags=["sites"], status_code=204)
 async def delete_site(request: Request, site: str) -> None:
     """Delete a site with all its pages."""
     refuse_other_sites(request)
-    await detail_or_404(site)
+    await own_detail(site)
     await remove_site(site)
 
 
@@ -261,7 +264,7 @@ async def delete_site(request: Request, site: str) -> None:
 async def start_crawl(request: Request, site: str, response: Response) -> CrawlView:
     """Begin to crawl a site. 409 while another crawl of it runs."""
     refuse_other_sites(request)
-    found = await detail_or_404(site)
+    found = await own_detail(site)
     try:
         crawl = await begin_crawl(found.id)
     except ValueError as error:
@@ -275,7 +278,7 @@ async def start_crawl(request: Request, site: str, response: Response) -> CrawlV
 @router.get("/sites/{site}/crawls", tags=["crawls"])
 async def list_crawls(site: str, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[CrawlInList]:
     """List a site's crawls, the latest first. Ended ones but the latest ten are forgotten."""
-    found = await detail_or_404(site)
+    found = await own_detail(site)
     return [
         CrawlInList(
             crawl_id=each.id, state=each.state, trigger=each.trigger, reason=each.reason, started_at=each.started_at,
@@ -288,14 +291,14 @@ async def list_crawls(site: str, limit: Annotated[int, Query(ge=1, le=100)] = 20
 @router.get("/sites/{site}/crawls/{crawl}", tags=["crawls"])
 async def get_crawl(site: str, crawl: int) -> CrawlView:
     """Return how a crawl stands."""
-    return CrawlView.model_validate(as_json(await progress_or_404(await detail_or_404(site), crawl)))
+    return CrawlView.model_validate(as_json(await progress_or_404(await own_detail(site), crawl)))
 
 
 @router.delete("/sites/{site}/crawls/{crawl}", tags=["crawls"], status_code=204)
 async def stop_crawl(request: Request, site: str, crawl: int) -> None:
     """Stop a crawl; what it has found stays."""
     refuse_other_sites(request)
-    await progress_or_404(await detail_or_404(site), crawl)
+    await progress_or_404(await own_detail(site), crawl)
     await cancel_crawl(crawl)
 
 
@@ -309,7 +312,7 @@ async def list_refusals(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[RefusalView]:
     """List the addresses of a crawl that gave no page; go on after the last one with `after_reason` and `after_url`."""
-    await progress_or_404(await detail_or_404(site), crawl)
+    await progress_or_404(await own_detail(site), crawl)
     found = await crawl_progress.refusals(pages, crawl, reason=reason, after=(after_reason, after_url), limit=limit)
     return [
         RefusalView(
@@ -328,6 +331,7 @@ async def search(
     exact: Exact = False,
 ) -> SearchView:
     """Search a site, ten results a page, 200 at most."""
+    await own_site(site)
     try:
         found = await found_or_404(site, q, page=page, since=since, exact=exact)
     except TimeoutError as error:
@@ -339,7 +343,7 @@ async def search(
 @router.get("/sites/{site}/suggest", tags=["search"])
 async def suggest(site: str, q: QueryText, limit: Annotated[int, Query(ge=1, le=20)] = 8) -> list[str]:
     """Return queries that `q` may be the beginning of, the likeliest first."""
-    chosen = await site_or_404(site)
+    chosen = await own_site(site)
     return await answers.suggest(chosen.slug, q, limit=limit) or []
 
 
@@ -347,14 +351,14 @@ async def suggest(site: str, q: QueryText, limit: Annotated[int, Query(ge=1, le=
 async def report_search(request: Request, site: str, report: SearchReport) -> None:
     """Count a search that was settled on while typing; what is fetched while one types is not counted."""
     refuse_other_sites(request)
-    chosen = await site_or_404(site)
+    chosen = await own_site(site)
     recorder.value.record(chosen.id, report.query, found=report.found)
 
 
 @router.get("/sites/{site}/analytics", tags=["analytics"])
 async def analytics(site: str, days: Days = 30, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> AnalyticsView:
     """Return what people searched for, what they did not find, and how much by day."""
-    chosen = await site_or_404(site)
+    chosen = await own_site(site)
     known = await answers.analyse(chosen.id, chosen.slug, days, limit)
     return AnalyticsView.model_validate(
         {"top": known.top, "without_results": known.in_vain, "by_day": known.by_day}, from_attributes=True
@@ -370,4 +374,5 @@ async def export_site(
     exact: Exact = False,
 ) -> Response:
     """Stream a site's pages or, with `q`, the results that it has, as JSON, CSV or Markdown."""
+    await own_site(site)
     return await export_response(site, format, q, since or "", exact=exact)

@@ -17,14 +17,14 @@ from sitesearch.sites import sites
 from sitesearch.sites.sites import SiteDetail
 
 _SLUG = re.compile(r"[a-z0-9-]{1,63}")
-_NO_SITE = "There is no such site. It may have been deleted; the front page lists those there are."
+NO_SITE = "There is no such site. It may have been deleted; the front page lists those there are."
 
 
 async def site_or_404(slug: str) -> Site:
     """Return the site of that slug, or raise HTTPException 404."""
     site = await answers.find_site(slug) if _SLUG.fullmatch(slug) else None
     if site is None:
-        raise HTTPException(404, _NO_SITE)
+        raise HTTPException(404, NO_SITE)
     return site
 
 
@@ -35,7 +35,7 @@ async def found_or_404(
     known = _SLUG.fullmatch(slug)
     found = await answers.search(slug, text, page=page, since=since, exact=exact) if known else None
     if found is None:
-        raise HTTPException(404, _NO_SITE)
+        raise HTTPException(404, NO_SITE)
     return found
 
 
@@ -43,7 +43,7 @@ async def detail_or_404(slug: str) -> SiteDetail:
     """Return the site with its settings, or raise HTTPException 404."""
     site = await sites.get_site(pages, slug) if _SLUG.fullmatch(slug) else None
     if site is None:
-        raise HTTPException(404, _NO_SITE)
+        raise HTTPException(404, NO_SITE)
     return site
 
 

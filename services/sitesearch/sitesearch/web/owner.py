@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from sitesearch import answers
@@ -22,10 +22,12 @@ from sitesearch.sites.sites import SiteDetail
 from sitesearch.web import progress
 from sitesearch.web.context import detail_or_404, progress_or_404, site_or_404, too_slow
 from sitesearch.web.forms import read_form, site_settings
+from sitesearch.web.owner_keys import end_keys
 from sitesearch.web.pages import documentation_url, since_of
 from sitesearch.web.rendering import render
+from sitesearch.web.subdomains import address_of, refuse_on_subdomains
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(refuse_on_subdomains)])
 
 ANALYSED_DAYS = 30
 
@@ -91,13 +93,23 @@ async def add_documentation(request: Request) -> Response:
 
 
 @router.get("/sites/{slug}")
-async def show_site(slug: str) -> Response:
+async def show_site(request: Request, slug: str) -> Response:
     """Show a site's latest crawl, its earlier ones and its settings."""
     site = await detail_or_404(slug)
     crawls = await sites.latest_crawls(pages, site.id)
     latest = await crawl_progress.read(pages, crawls[0].id) if crawls else None
     why = await _why(latest) if latest else ""
-    return render("site.html", {"site": site, "crawls": crawls, "latest": latest, "why": why, "texts": TEXT})
+    return render(
+        "site.html",
+        {
+            "site": site,
+            "crawls": crawls,
+            "latest": latest,
+            "why": why,
+            "texts": TEXT,
+            "public_address": address_of(request, slug),
+        },
+    )
 
 
 async def _why(crawl: Progress) -> str:
@@ -166,9 +178,11 @@ async def delete_site(request: Request, slug: str) -> Response:
 
 
 async def remove_site(slug: str) -> None:
-    """Delete a site with all its pages."""
+    """Delete a site with all its pages, and end its keys."""
     async with pages.transaction():
-        await sites.delete_site(pages, slug)
+        site = await sites.delete_site(pages, slug)
+        if site is not None:
+            await end_keys(site)
         await answers.forget_site(slug)
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import cast
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from roadworthy import edge_tags
 from sitesearch import answers
+from sitesearch.jobs import recorder
 from sitesearch.search import find
 from sitesearch.search.find import Found, Since
 from sitesearch.web import documentation
-from sitesearch.web.context import found_or_404, measure, site_or_404
+from sitesearch.web.context import NO_SITE, found_or_404, measure, site_or_404
+from sitesearch.web.forms import refuse_other_sites
 from sitesearch.web.rendering import query_url, render
+from sitesearch.web.reports import SearchReport
+from sitesearch.web.subdomains import refuse_on_subdomains, site_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,7 +36,9 @@ def page_of(text: str) -> int:
 
 @router.get("/")
 async def home(request: Request) -> Response:
-    """List the sites, each with its search box; with none, say how to begin."""
+    """List the sites, each with its search box; with none, how to begin. On a site's sub-domain, search it."""
+    if (site := site_of(request.headers.get("host"))) is not None:
+        return await search(request, site)
     listed = await answers.list_sites()
     own = documentation_url(request)
     return render(
@@ -49,7 +56,12 @@ def documentation_url(request: Request) -> str:
 async def search(
     request: Request, site: str = "", q: str = "", page: str = "1", since: str = "", exact: str = ""
 ) -> Response:
-    """Search a site: the whole page, or for our script the results alone."""
+    """Search a site: the whole page, or for our script the results alone. A sub-domain is that of one site."""
+    if (own := site_of(request.headers.get("host"))) is not None:
+        if site not in ("", own):
+            raise HTTPException(404, NO_SITE)
+        site = own
+        edge_tags(f"site:{site}")
     if not site:
         return RedirectResponse("/", status_code=303)
     fragment = request.headers.get(FRAGMENT) == "results"
@@ -96,19 +108,30 @@ def _links(found: Found, exact: str) -> dict[str, object]:
     }
 
 
+@router.post("/searches", status_code=204)
+async def report_search(request: Request, site: str, report: SearchReport) -> None:
+    """Count a search that was settled on while typing, which our script tells of."""
+    refuse_other_sites(request)
+    own = site_of(request.headers.get("host"))
+    if own not in (None, site):
+        raise HTTPException(404, NO_SITE)
+    chosen = await site_or_404(site)
+    recorder.value.record(chosen.id, report.query, found=report.found)
+
+
 @router.get("/robots.txt")
 async def robots() -> Response:
     """Ask crawlers to read the documentation alone: results are no pages."""
     return PlainTextResponse("User-agent: *\nDisallow: /search\nDisallow: /sites/\nDisallow: /api/\n")
 
 
-@router.get("/documentation")
+@router.get("/documentation", dependencies=[Depends(refuse_on_subdomains)])
 async def documentation_root() -> Response:
     """Lead to the documentation's first page."""
     return RedirectResponse("/documentation/", status_code=308)
 
 
-@router.get("/documentation/{path:path}")
+@router.get("/documentation/{path:path}", dependencies=[Depends(refuse_on_subdomains)])
 async def documentation_page(path: str) -> Response:
     """Show a document of the project's own."""
     found = documentation.documents()

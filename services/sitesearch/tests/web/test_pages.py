@@ -11,7 +11,7 @@ import pytest
 
 from roadworthy import Service, testing
 from sitesearch.search.find import Site
-from sitesearch.service import pages
+from sitesearch.service import keys, pages
 from sitesearch.sites import sites
 from sitesearch.web.rendering import breadcrumbs, query_url, took
 
@@ -199,8 +199,10 @@ async def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_the_inside(
         raise RuntimeError("the inside")
 
     monkeypatch.setattr(sites, "list_sites", faulty)
+    admin = await keys.issue("tests", scopes=keys.spec.scopes, actor="test")
+    headers = {"authorization": f"Bearer {admin.secret}"}
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://site.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://site.test", headers=headers) as client:
         for path, media_type in (("/", "text/html"), ("/api/v1/sites", "application/problem+json")):
             answer = await client.get(path)
             assert answer.status_code == 500
