@@ -18,10 +18,13 @@ from roadworthy.http.deadlines import Deadlines
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.matching import Routes
 from roadworthy.http.problems import Problem, ProblemResponse
+from roadworthy.resilience.deadline import HEADER, heed
 from roadworthy.security.bounds import ANY, HEADER_BYTES, HEADER_FIELDS, Bounds, Hosts
 
 if TYPE_CHECKING:
     from roadworthy.service import Service, ServiceSpec
+
+_TIMEOUT = HEADER.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Guarding:
         if policy is not None and policy.is_preflight(scope["method"], fields):
             await policy.answer(fields, scope, receive, exchange)
             return
+        heed(fields.get(_TIMEOUT))
         bounds = rules.others if rules.routes is None else rules.routes.of(scope) or rules.others
         body = None
         if b"content-length" in fields or b"transfer-encoding" in fields or scope.get("http_version", "2")[0] != "1":

@@ -65,6 +65,12 @@ def read_header(value: str) -> float | None:
     return min(int(value), _LONGEST_MS) / 1000
 
 
+def heed(header: bytes | None) -> None:
+    """Take over the deadline that a caller's header says, for the rest of this context; an earlier one stays."""
+    if header is not None and (seconds := read_header(header.decode("latin-1"))) is not None:
+        DEADLINE.set(min(time.monotonic() + seconds, DEADLINE.get()))
+
+
 class Limited:
     """A call that is to end in time: a `with` around it, on the event loop.
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, StreamingResponse
 
-from roadworthy import Service
+from roadworthy import Service, time_left
 from roadworthy.duration import seconds
 from roadworthy.http.problems import Problem
 from roadworthy.security.bounds import HEADER_BYTES, HEADER_FIELDS
@@ -298,3 +299,19 @@ async def test_a_websocket_of_a_strange_host_is_closed() -> None:
     stack = service.install(never)
     await stack({"type": "websocket", "path": "/", "headers": [(b"host", b"evil.example")]}, receive, send)
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_a_caller_says_how_long_it_waits(serve: Any) -> None:
+    plain, left = FastAPI(), []
+
+    @plain.get("/")
+    async def read() -> None:
+        left.append(time_left())
+
+    async with serve(plain) as running:
+        for headers in ({}, {"X-Request-Timeout-Ms": "1500"}, {"X-Request-Timeout-Ms": "soon"}):
+            # A context of its own, as a server gives each request.
+            await asyncio.create_task(running.client.get("/", headers=headers))
+    assert left[0] is None
+    assert timedelta(0) < left[1] <= timedelta(seconds=1.5)
+    assert left[2] is None
