@@ -1,4 +1,4 @@
-"""Secrets kept out of logs and messages: values under telling names, and passwords inside URLs."""
+"""Secrets kept out of logs and messages: values under telling names, passwords inside URLs, API keys in any text."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE)
+_API_KEY = re.compile(r"\b([a-z][a-z0-9_]{1,30}_[0-9A-Za-z]{8})_[0-9A-Za-z]{30}\b")
+_SHORTEST_API_KEY = 42
 _DEEPEST = 4
 
 
@@ -27,6 +29,13 @@ def mask_urls(text: str) -> str:
     return _URL_PASSWORD.sub(rf"\1{MASK}", text) if "://" in text else text
 
 
+def mask_keys(text: str) -> str:
+    """Return `text` with the secret of every API key in it masked; its id stays, by which it can be revoked."""
+    if len(text) < _SHORTEST_API_KEY or "_" not in text:
+        return text
+    return _API_KEY.sub(rf"\1_{MASK}", text)
+
+
 def mask(name: str, value: Any, depth: int = 0) -> Any:
     """Return `value` as it may be shown under `name`; mappings and lists are copied, masked inside.
 
@@ -37,7 +46,7 @@ def mask(name: str, value: Any, depth: int = 0) -> Any:
     if is_secret(name):
         return MASK
     if isinstance(value, str):
-        return mask_urls(value)
+        return mask_keys(mask_urls(value))
     if depth < _DEEPEST:
         if isinstance(value, Mapping):
             return {key: mask(str(key), inner, depth + 1) for key, inner in value.items()}

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roadworthy.security.key import make
 from roadworthy.telemetry.masking import MASK, is_secret, mask, mask_urls
 
 
@@ -78,3 +79,14 @@ def test_masking_never_raises(value: object) -> None:
 @given(st.from_regex(r"[a-zA-Z0-9!$%^&*()_+=-]{1,20}", fullmatch=True))
 def test_no_password_of_a_url_survives(password: str) -> None:
     assert mask_urls(f"postgresql://user:{password}@host/db") == f"postgresql://user:{MASK}@host/db"
+
+
+def test_an_api_key_is_masked_wherever_it_stands_but_for_its_id() -> None:
+    for prefix in ("ab", "shop", "shop_live", "a" + "b" * 30):
+        key = make(prefix)
+        for text in (key.text, f"GET /x?key={key.text}&a=1", f'{{"key": "{key.text}"}}', f"Bearer {key.text}."):
+            shown = mask("event", {"text": [text]})["text"][0]
+            assert key.text not in shown
+            assert f"{key.id}_***" in shown
+    assert mask("event", "x" * 100_000) == "x" * 100_000
+    assert mask("event", "a_" * 50_000) == "a_" * 50_000
