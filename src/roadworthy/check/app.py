@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from roadworthy.check.paging import Unbounded, unbounded
 from roadworthy.service import Service
 
 _DEEPEST_WRAPPING = 50
@@ -27,11 +28,13 @@ class App:
 
     `installed` says whether `service.install` wrapped it, so that requests meet the HTTP stack. What is served below
     the paths in `hidden` cannot be seen, as with a mounted directory of files; the path "" hides everything.
+    `unbounded` are the parameters that ask for any number of things.
     """
 
     installed: bool
     routes: tuple[Route, ...] = ()
     hidden: tuple[str, ...] = ()
+    unbounded: tuple[Unbounded, ...] = ()
 
     def may_serve(self, method: str, path: str) -> bool:
         """Whether a route has exactly this template and takes the method, or what cannot be seen might."""
@@ -76,6 +79,7 @@ def inspect(served: Any, installed: Any) -> App:
         met_installed,
         tuple(route for route in found if isinstance(route, Route)),
         tuple(prefix for prefix in found if isinstance(prefix, str)),
+        unbounded(current),
     )
 
 

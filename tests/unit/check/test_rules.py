@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import pytest
+from fastapi import FastAPI, Query
 
 from roadworthy import Service, minutes, private, seconds, shared
-from roadworthy.check.app import App, Route
+from roadworthy.check.app import App, Route, inspect
 from roadworthy.check.declaration import check
+from roadworthy.check.paging import unbounded
 from roadworthy.check.refusal import REFUSED
 from roadworthy.check.rules import RULES
 from roadworthy.edge.cdn import cloudflare
@@ -460,3 +463,23 @@ def test_rw072_everybodys_pages_send_keys(service: Service, findings: Findings) 
     (finding,) = findings("RW072")
     assert "every site" in finding.message
     assert finding.place == service.spec.places["cors", "/open"]
+
+
+def test_rw073_a_list_without_a_bound(findings: Findings) -> None:
+    application = FastAPI()
+
+    @application.get("/items")
+    async def items(limit: int, page_size: Annotated[int, Query(le=100)] = 20, first: int | None = None) -> int:
+        return limit
+
+    @application.get("/pages")
+    async def pages(page: int, q: str, count: Literal[10, 20] = 10) -> int:
+        return page
+
+    found = findings("RW073", inspect(application, None))
+    assert [finding.message.split(" so ")[0] for finding in found] == [
+        "GET /items takes any number for 'limit',",
+        "GET /items takes any number for 'first',",
+    ]
+    assert not findings("RW073", None)
+    assert unbounded(object()) == ()

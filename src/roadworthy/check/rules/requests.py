@@ -43,7 +43,19 @@ def everybodys_keys(subject: Subject) -> Iterator[Problem]:
             )
 
 
+def asking_for_anything(subject: Subject) -> Iterator[Problem]:
+    """Find lists of which a request may ask for as much as there is."""
+    for one in () if subject.app is None else subject.app.unbounded:
+        yield Problem(
+            "service",
+            subject.spec.name,
+            f"{one.route} takes any number for {one.parameter!r}, so one request can ask for everything",
+            f"give it a maximum, as in `{one.parameter}: Annotated[int, Query(ge=1, le=100)] = 20`",
+        )
+
+
 RULES = (
     Rule("RW071", "Bounds are declared for a route that the application does not serve", "error", bounding_nothing),
     Rule("RW072", "The pages of every site may send API keys", "warning", everybodys_keys),
+    Rule("RW073", "A request may ask a list for any number of things", "warning", asking_for_anything),
 )
