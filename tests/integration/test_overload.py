@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from benchmarks.overload import load, percentile, served
 from benchmarks.overload_applications import HELD, SLOTS
 

@@ -33,8 +33,8 @@ MOST_SAMPLES = 400
 MOST_KINDS = 1000
 PROVEN_FOR = 10.0
 """Seconds of overload after which the usual latency is measured anew."""
-CEILING_FOR = 30.0
-"""Seconds after which a limit that was too high may be tried again."""
+CEILING_FOR = (2.0, 30.0)
+"""Seconds after which a limit that was too high may be tried again: the first time, and after many."""
 
 _MEMORY = 200
 _RISE = 1.25
@@ -66,6 +66,7 @@ class AdaptiveLimit:
     __slots__ = (
         "_before",
         "_ceiling",
+        "_ceiling_for",
         "_ceiling_until",
         "_clock",
         "_count",
@@ -111,6 +112,7 @@ class AdaptiveLimit:
         self._first = (self._level, 1.0)
         self._before: tuple[float, float] | None = None
         self._ceiling = math.inf
+        self._ceiling_for = CEILING_FOR[0]
         self._ceiling_until = -math.inf
         self._proven = -math.inf
         self._window = 0
@@ -193,7 +195,10 @@ class AdaptiveLimit:
                 self._first = (self._level, mean)
                 self._probe(mean, now)
                 return
-        self._ceiling, self._ceiling_until = math.floor(self._level), now + CEILING_FOR
+        if self.limit > self._least:
+            same = self.limit == self._ceiling
+            self._ceiling_for = min(2 * self._ceiling_for, CEILING_FOR[1]) if same else CEILING_FOR[0]
+            self._ceiling, self._ceiling_until = self.limit, now + self._ceiling_for
         self._set(self._level * max(0.5, self._slower / mean), now)
 
     def _raise(self, mean: float, now: float) -> None:
