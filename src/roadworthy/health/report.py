@@ -27,6 +27,7 @@ PATIENCE = timedelta(milliseconds=25)
 """How long a probe waits for a look where nothing that counts is known: half of what it may be delayed in all."""
 
 _ENDED_WITHIN = 1.0
+_TURNS = 20
 
 
 class Health:
@@ -141,14 +142,21 @@ class Health:
     async def _results(self, watches: Sequence[Watch], patience: timedelta | None = PATIENCE) -> list[Result]:
         """Return a result of each check, waiting for looks only where nothing else is known."""
         kept = self._running
-        looks = []
+        looks, live = [], []
         for watch in watches:
             watch.ask()
-            if watch.stale if kept and watch.check.every > LIVE else watch.due:
+            if watch.check.every == LIVE and watch.due:
+                live.append(watch.look())
+            elif watch.stale or (watch.due and not kept):
                 looks.append(watch.look())
-        if looks:
+        if looks or live:
             seconds = patience.total_seconds() if kept and patience is not None else None
-            await asyncio.wait(looks, timeout=seconds)
+            await asyncio.wait([*looks, *live], timeout=seconds)
+        for _ in range(_TURNS):
+            # What is in memory waits for nothing but its turns, which come late where the loop lags.
+            if all(look.done() for look in live):
+                break
+            await asyncio.sleep(0)
         return [watch.result() for watch in watches]
 
     async def _keep(self) -> None:

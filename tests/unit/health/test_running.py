@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time as blocking
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -192,6 +193,21 @@ async def test_what_is_in_memory_is_looked_at_whenever_it_is_asked_for(time: Fak
             await time.go(2 * MOMENT)
         looked.error = OSError("gone")
         assert await asked.status() == "fail"
+
+
+async def test_what_is_in_memory_is_told_on_a_loop_that_lags(time: FakeTime, looked: Looked) -> None:
+    async def hog() -> None:
+        while True:
+            blocking.sleep(0.03)  # noqa: ASYNC251 (longer than a probe waits for a look)
+            await asyncio.sleep(0)
+
+    asked = health(time, Check("x", looked, every=LIVE))
+    async with asked.running():
+        hogging = asyncio.create_task(hog())
+        try:
+            assert await asked.status() == "pass"
+        finally:
+            hogging.cancel()
 
 
 async def test_an_operator_waits_for_a_look_that_a_probe_does_not_wait_for(time: FakeTime, looked: Looked) -> None:

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 
 from roadworthy import RoadworthyError, Service
 from roadworthy.binding import Binding
-from roadworthy.health import metrics
 from roadworthy.http.stack import install
+from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.telemetry.registry import MetricRegistry
 
 
@@ -28,7 +28,7 @@ class Recorded(Service):
         if self.error is not None:
             raise self.error
         unused: Any = None
-        async with self.bind(Binding(unused, unused, MetricRegistry(metrics.CATALOGUE))):
+        async with self.bind(Binding(unused, unused, MetricRegistry(catalogue(self.spec)))):
             self.events.append("service started")
             try:
                 yield self
