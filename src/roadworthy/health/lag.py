@@ -14,6 +14,9 @@ from roadworthy.duration import seconds
 INTERVAL = 1.0
 """How often, in seconds, the loop is to wake who measures it."""
 
+SHORTLY = 0.05
+"""After how many seconds it is then to wake them once more, as it would a request that comes now."""
+
 _FEWEST = 5
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.health import metrics
-from roadworthy.health.lag import INTERVAL, LoopLag
+from roadworthy.health.lag import INTERVAL, SHORTLY, LoopLag
 from roadworthy.health.policy import HealthState, Result, Status, document, overall, readiness
 from roadworthy.health.spec import LIVE, Check
 from roadworthy.health.watch import Watch
@@ -170,14 +170,20 @@ class Health:
         """Measure how late the event loop wakes what is due."""
         lagged = False
         while True:
-            due = self._clock() + INTERVAL
-            await self._sleep(INTERVAL)
-            self.lag.note(due, self._clock())
+            # What is due long after a block of work has ended is not late for it; what is due soon after, for the next.
+            late = max(await self._late(INTERVAL), await self._late(SHORTLY))
+            now = self._clock()
+            self.lag.note(now - late, now)
             if lagged != (lagged := self.live() == "fail"):
                 if lagged:
                     _log.critical("the event loop lags, and liveness fails", worst=round(self.worst_lag(), 3))
                 else:
                     _log.info("the event loop keeps up again")
+
+    async def _late(self, seconds: float) -> float:
+        due = self._clock() + seconds
+        await self._sleep(seconds)
+        return self._clock() - due
 
     def worst_lag(self) -> float:
         """Return how late, in seconds, the event loop woke what was due, at worst in the last half minute."""

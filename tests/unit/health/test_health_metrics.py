@@ -42,4 +42,7 @@ async def test_what_is_known_of_each_check_is_counted(time: FakeTime, looked: Lo
         await time.go(2 * IDLE)
         assert status() == -1, "nobody asks, and so nothing is known"
         await time.jump(7)
-        assert registry.value("event_loop_lag_seconds") == 6
+        await time.go(2)
+        lag = registry.value("event_loop_lag_seconds")
+        assert lag is not None
+        assert 6 <= lag <= 7
