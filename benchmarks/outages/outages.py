@@ -54,9 +54,10 @@ async def outages(
     running: Running, behaviours: Sequence[Behaviour], *, seconds: float, every: float
 ) -> AsyncIterator[Row]:
     """Disturb each dependency of a service in each way for so many seconds; yield a row for each kind of request."""
-    async with Traffic.of(running.kinds, every=every) as traffic:
-        await traffic.until_good(within=RECOVERED_WITHIN)
-        for dependency, proxy in running.proxies.items():
+    for dependency, proxy in running.proxies.items():
+        kinds = (*running.kinds, *running.more.get(dependency, ()))
+        async with Traffic.of(kinds, every=every) as traffic:
+            await traffic.until_good(within=RECOVERED_WITHIN)
             for behaviour in behaviours:
                 began = time.monotonic()
                 await proxy.behave(behaviour)
@@ -64,13 +65,8 @@ async def outages(
                 await proxy.behave("as it is")
                 ended = time.monotonic()
                 recovered = await traffic.until_good(within=RECOVERED_WITHIN)
-                for kind in running.kinds:
-                    asked = traffic.between(kind, began, ended)
-                    while len([one for one in asked if one.seconds]) < round(seconds / every) - 1:
-                        if time.monotonic() > ended + RECOVERED_WITHIN:
-                            break
-                        await asyncio.sleep(0.05)
-                        asked = traffic.between(kind, began, ended)
+                for kind in kinds:
+                    asked = await traffic.settled(kind, began, ended, within=RECOVERED_WITHIN)
                     yield judged(running, dependency, behaviour, kind, asked, recovered)
 
 

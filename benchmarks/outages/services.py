@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,14 @@ class Running:
     """A service that runs: its traffic, and the proxies before what it depends on, by name.
 
     `fallbacks` says, by dependency and kind of request, what answers without the dependency; where nothing does, a
-    request may be refused, but in time and as what it is.
+    request may be refused, but in time and as what it is. `more` has kinds that are sent for one dependency alone.
     """
 
     name: str
     kinds: tuple[Kind, ...]
     proxies: Mapping[str, Proxy]
     fallbacks: Mapping[tuple[str, str], str]
+    more: Mapping[str, tuple[Kind, ...]] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -82,9 +83,10 @@ async def sitesearch(postgres: EmbeddedPostgres, directory: Path) -> AsyncIterat
         kinds = (
             Kind("search asked before", remembered),
             Kind("search not asked before", searched),
-            Kind("crawl begun", crawl, frozenset((202, 409))),
             Kind("/livez", lambda _: client.get("/livez")),
         )
+        # It makes what was remembered out of date: not while that is to be answered from memory.
+        crawling = Kind("crawl begun", crawl, frozenset((202, 409)))
         nothing = "does without"
         yield Running(
             "sitesearch",
@@ -94,10 +96,10 @@ async def sitesearch(postgres: EmbeddedPostgres, directory: Path) -> AsyncIterat
                 ("PostgreSQL", "search asked before"): "cache, stale for 1 h",
                 ("Redis", "search asked before"): "cache in memory",
                 ("Redis", "search not asked before"): "PostgreSQL",
-                ("Redis", "crawl begun"): nothing,
-                **{("crawled site", kind.name): nothing for kind in kinds},
+                **{("crawled site", kind.name): nothing for kind in (*kinds, crawling)},
                 **{(dependency, "/livez"): nothing for dependency in ("PostgreSQL", "Redis")},
             },
+            {"crawled site": (crawling,)},
         )
 
 

@@ -47,6 +47,7 @@ class Traffic:
 
     kinds: tuple[Kind, ...]
     answered: list[Answered] = field(default_factory=list)
+    _waiting: dict[int, tuple[Kind, float]] = field(default_factory=dict)
 
     @classmethod
     @asynccontextmanager
@@ -73,6 +74,7 @@ class Traffic:
 
     async def _send(self, kind: Kind, number: int) -> None:
         began = time.monotonic()
+        self._waiting[id(asyncio.current_task())] = (kind, began)
         outcome: int | str
         try:
             async with asyncio.timeout(PATIENCE):
@@ -81,11 +83,22 @@ class Traffic:
             outcome = "no answer"
         except httpx.HTTPError as error:
             outcome = type(error).__name__
+        finally:
+            del self._waiting[id(asyncio.current_task())]
         self.answered.append(Answered(kind, began, time.monotonic() - began, outcome))
 
     def between(self, kind: Kind, first: float, last: float) -> list[Answered]:
         """Return those of a kind that began between two moments."""
         return [one for one in self.answered if one.kind is kind and first <= one.began < last]
+
+    async def settled(self, kind: Kind, first: float, last: float, *, within: float) -> list[Answered]:
+        """Return those of a kind that began between two moments, when all have ended or so many seconds have passed."""
+        patience = time.monotonic() + within
+        while time.monotonic() < patience and any(
+            waits is kind and first <= began < last for waits, began in self._waiting.values()
+        ):
+            await asyncio.sleep(0.05)
+        return self.between(kind, first, last)
 
     async def until_good(self, *, within: float) -> float | None:
         """Wait until the next three requests of every kind are good; return after how many seconds the first began.
