@@ -32,17 +32,18 @@ FEWEST_SAMPLES = 10
 MOST_SAMPLES = 400
 MOST_KINDS = 1000
 PROVEN_FOR = 10.0
-"""Seconds of overload after which the usual latency is measured anew."""
+"""Seconds after which a usual latency that little has taught since is measured anew, under overload."""
 CEILING_FOR = (2.0, 30.0)
 """Seconds after which a limit that was too high may be tried again: the first time, and after many."""
 
 _MEMORY = 200
 _RISE = 1.25
 _DEVIATIONS = 2.0
-_PROVEN = 0.2
+_PROVEN = 0.3
 _DOUBT = 0.2
 _FELL = 0.7
 _LOWERED = 0.75
+_ENOUGH = 50
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class AdaptiveLimit:
         "_ceiling_until",
         "_clock",
         "_count",
+        "_enough",
         "_first",
         "_kinds",
         "_least",
@@ -83,6 +85,7 @@ class AdaptiveLimit:
         "_squares",
         "_starting",
         "_sum",
+        "_taught",
         "_window",
         "limit",
         "usual",
@@ -115,6 +118,8 @@ class AdaptiveLimit:
         self._ceiling_for = CEILING_FOR[0]
         self._ceiling_until = -math.inf
         self._proven = -math.inf
+        self._taught = 0
+        self._enough = math.inf
         self._window = 0
         self._begin(clock())
 
@@ -136,7 +141,8 @@ class AdaptiveLimit:
             known.samples = samples = min(known.samples + 1, _MEMORY)
             known.usual += (took - known.usual) / samples
             self.usual += (known.usual - self.usual) / _MEMORY if self.usual else known.usual
-        if began < self._since:
+            self._taught += 1
+        if began < self._since or not (self._saturated or self._probing):
             return
         ratio = took / known.usual if known.usual > 0 else 1.0
         self._count = count = self._count + 1
@@ -171,10 +177,7 @@ class AdaptiveLimit:
         if self._probing:
             if error < _PROVEN * mean or self._count >= MOST_SAMPLES // 4:
                 self._probed(mean, error, now)
-        elif not self._saturated:
-            if self._count >= MOST_SAMPLES:
-                self._begin(now)
-        elif now - self._proven > PROVEN_FOR and self.limit > self._least:
+        elif self.limit > self._least and now - self._proven > PROVEN_FOR and self._taught < self._enough:
             self._first = (self._level, mean)
             self._probe(mean, now)
         elif mean - error > self._slower:
@@ -226,6 +229,7 @@ class AdaptiveLimit:
         level, slowness = self._first
         self._probing = 0.0
         self._proven = now
+        self._taught, self._enough = 0, _ENOUGH
         self._relearn(1.0 if abs(mean - 1) > error else _DOUBT)
         # By Little's law: as many as are under way at the rate that was reached, each at its usual latency.
         queued = slowness / mean
