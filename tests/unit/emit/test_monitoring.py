@@ -22,6 +22,9 @@ def shop(*, objectives: bool = True) -> Service:
     service.queue("mail", target_latency=seconds(5))
     service.queue("photos")
     service.cache("prices", ttl=minutes(5))
+    service.limit("api", "100/minute")
+    service.dependency("geocoder")
+    service.shedding()
     service.counter("orders_total", "Orders taken.")
     if objectives:
         service.slo("availability", objective=0.999)

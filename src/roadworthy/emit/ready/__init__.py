@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.ready.caches import cache_alerts
+from roadworthy.emit.ready.guards import guard_alerts
+from roadworthy.emit.ready.health import health_alerts
 from roadworthy.emit.ready.jobs import job_alerts
 from roadworthy.emit.ready.processes import process_alerts
 from roadworthy.emit.ready.requests import request_alerts
@@ -17,9 +19,11 @@ def ready_alerts(spec: ServiceSpec) -> Iterator[Alert]:
     """Yield the alerts that fit what the service declares."""
     yield from scraping_alerts(spec.name)
     yield from process_alerts(spec)
+    yield from health_alerts(spec.name)
     if spec.app is not None:
         yield from request_alerts(spec.name)
     if spec.queues:
         yield from job_alerts(spec)
     if spec.caches:
         yield from cache_alerts(spec.name)
+    yield from guard_alerts(spec)
