@@ -43,8 +43,8 @@ def _rejections(service: str, limit: str) -> Alert:
         "warning",
         "A rate limit refuses many requests",
         "The limit {{ $labels.limit }} refuses {{ $value | humanizePercentage }} of what it is asked.",
-        "Is it one client, or everybody? One: tell them, or leave it. Everybody: did they become more, or does a client "
-        "of yours ask too often since a release? Raise the limit if the service bears it.",
+        "Is it one client, or everybody? One: tell them, or leave it. Everybody: did they become more, or does one "
+        "of your own clients ask too often since a release? Raise the limit if the service bears it.",
         example=AlertExample(
             {refused: "0+40x80", let: "0+60x80"},
             {refused: "0+5x80", let: "0+95x80"},
