@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from roadworthy.binding import Binding
+from roadworthy.catalogue import catalogue
 from roadworthy.http.caching import HTTPCache
 from roadworthy.http.stack import Stack, install
 from roadworthy.limits import metrics as limit_metrics
 from roadworthy.limits.limiters import Limiters
-from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.service import Service
 from roadworthy.telemetry.registry import MetricRegistry
 

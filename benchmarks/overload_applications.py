@@ -16,8 +16,8 @@ from fastapi import FastAPI
 
 from roadworthy import Service, seconds
 from roadworthy.binding import Binding
+from roadworthy.catalogue import catalogue
 from roadworthy.runtime import loop
-from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.runtime.web import serving
 from roadworthy.telemetry.registry import MetricRegistry
 

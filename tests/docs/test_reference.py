@@ -11,13 +11,13 @@ import pytest
 
 import roadworthy
 from roadworthy import Service, errors
-from roadworthy.check.catalogue import metrics
+from roadworthy.catalogue import catalogue
 from roadworthy.check.refusal import REFUSED, REFUSED_TITLE
 from roadworthy.check.rules import RULES
 from roadworthy.check.rules.probes import PROBE_PATHS
 from roadworthy.cli.main import parser
-from roadworthy.http.security_headers import DEFAULT
 from roadworthy.http.probes import PATHS
+from roadworthy.http.security_headers import DEFAULT
 from roadworthy.runtime.settings import VARIABLES
 
 from .markdown import first_cells, headings, read, section
@@ -35,7 +35,7 @@ def test_every_setting() -> None:
 
 def test_every_metric_with_its_kind_and_labels() -> None:
     text = read("reference/metrics.md")
-    exported = metrics(Service("shop").spec)
+    exported = catalogue(Service("shop").spec)
     assert sorted(first_cells(text)) == sorted(metric.name for metric in exported)
     rows = {line.split("`")[1]: line.split("|") for line in text.splitlines() if line.startswith("| `")}
     for metric in exported:

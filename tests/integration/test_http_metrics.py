@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from roadworthy import Service, seconds
 from roadworthy.binding import Binding
+from roadworthy.catalogue import catalogue
 from roadworthy.http.stack import install
-from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.telemetry.exposition import EMPTY, merge, render, retire
 from roadworthy.telemetry.registry import MetricRegistry
 

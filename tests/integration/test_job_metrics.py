@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from roadworthy import Backoff, Service, seconds
-from roadworthy.check.catalogue import metrics as catalogue
+from roadworthy.catalogue import catalogue
 from roadworthy.database.pool import Pool
 from roadworthy.jobs.engine import NewJob
 from roadworthy.jobs.metrics import CATALOGUE

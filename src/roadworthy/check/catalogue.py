@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from roadworthy.cache import metrics as cache_metrics
+from roadworthy.catalogue import catalogue as exported
 from roadworthy.check.app import App
-from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
 from roadworthy.health import metrics as health_metrics
 from roadworthy.health.spec import RESERVED
@@ -67,27 +67,10 @@ class Series:
 _STATUSES = Values(frozenset(str(status) for status in range(100, 600)))
 
 
-def metrics(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
-    """Return every metric that the service exports, its own last."""
-    http = telemetry_metrics.catalogue(spec.request_buckets)
-    return (
-        *http,
-        *database_metrics.CATALOGUE,
-        *jobs_metrics.CATALOGUE,
-        *health_metrics.CATALOGUE,
-        *edge_metrics.CATALOGUE,
-        *cache_metrics.CATALOGUE,
-        *security_metrics.CATALOGUE,
-        *dependency_metrics.CATALOGUE,
-        *breaker_metrics.CATALOGUE,
-        *spec.metrics,
-    )
-
-
 def catalogue(spec: ServiceSpec, app: App | None) -> Mapping[str, Series]:
     """Return the series by name. Routes count as known where `app` shows all of its."""
     known = {series.name: series for series in _prometheus_series(spec)}
-    for metric in metrics(spec):
+    for metric in exported(spec):
         for series in _series(metric, spec, app):
             known[series.name] = series
     return known

@@ -12,28 +12,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from roadworthy.binding import Binding
-from roadworthy.cache import metrics as cache_metrics
+from roadworthy.catalogue import catalogue
 from roadworthy.database import metrics as database_metrics
 from roadworthy.database import migration
 from roadworthy.database.pool import Pool
 from roadworthy.database.spec import DatabaseSpec
-from roadworthy.edge import metrics as edge_metrics
 from roadworthy.edge import purger
 from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
-from roadworthy.health import metrics as health_metrics
-from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
-from roadworthy.limits import metrics as limits_metrics
-from roadworthy.resilience import breaker_metrics, dependency_metrics, shedding_metrics
 from roadworthy.runtime import caching, depending, limiting
 from roadworthy.runtime import keys as api_keys
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
-from roadworthy.security import metrics as security_metrics
-from roadworthy.telemetry import metrics as telemetry_metrics
 from roadworthy.telemetry.registry import MetricRegistry
-from roadworthy.telemetry.spec import MetricSpec
 
 if TYPE_CHECKING:
     from roadworthy.service import Service, ServiceSpec
@@ -127,24 +119,6 @@ async def opened(
                 )
         finally:
             await engine.close()
-
-
-def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
-    """Return every metric that the service exports: the capabilities' and its own."""
-    return (
-        *telemetry_metrics.catalogue(spec.request_buckets),
-        *database_metrics.CATALOGUE,
-        *jobs_metrics.CATALOGUE,
-        *health_metrics.CATALOGUE,
-        *edge_metrics.CATALOGUE,
-        *cache_metrics.CATALOGUE,
-        *limits_metrics.CATALOGUE,
-        *security_metrics.CATALOGUE,
-        *dependency_metrics.CATALOGUE,
-        *breaker_metrics.CATALOGUE,
-        *shedding_metrics.CATALOGUE,
-        *spec.metrics,
-    )
 
 
 def migrations(spec: ServiceSpec) -> tuple[tuple[migration.Migration, ...], ...]:

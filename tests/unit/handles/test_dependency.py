@@ -30,9 +30,9 @@ from roadworthy import (
 )
 from roadworthy.binding import Binding
 from roadworthy.bridge import BRIDGE, Bridge
+from roadworthy.catalogue import catalogue
 from roadworthy.jobs.memory import MemoryEngine
 from roadworthy.runtime import depending
-from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.telemetry.registry import MetricRegistry
 
 QUICK = Retry(first_wait=timedelta(0))

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from roadworthy.binding import Binding
+from roadworthy.catalogue import catalogue
 from roadworthy.http.stack import Stack, install
-from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.service import Service
 from roadworthy.telemetry.registry import MetricRegistry
 

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 
 from roadworthy import RoadworthyError, Service
 from roadworthy.binding import Binding
+from roadworthy.catalogue import catalogue
 from roadworthy.http.stack import install
-from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.telemetry.registry import MetricRegistry
 
 

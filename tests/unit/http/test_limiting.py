@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 
 from roadworthy import RateLimit, Service, minutes, private, shared
 from roadworthy.binding import Binding
+from roadworthy.catalogue import catalogue
 from roadworthy.errors import RateLimited
 from roadworthy.http.limited_routes import USER
 from roadworthy.http.problems import exceeded
@@ -21,7 +22,6 @@ from roadworthy.limits.decision import Decision
 from roadworthy.limits.limiters import Limiters
 from roadworthy.limits.quota import Quota
 from roadworthy.limits.spec import LimitSpec
-from roadworthy.runtime.lifecycle import catalogue
 from roadworthy.security.presented import API_KEY, ApiKey
 from roadworthy.telemetry.registry import MetricRegistry
 

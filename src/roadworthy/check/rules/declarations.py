@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.check.catalogue import SCRAPE_SERIES, metrics
+from roadworthy.catalogue import catalogue
+from roadworthy.check.catalogue import SCRAPE_SERIES
 from roadworthy.check.rule import Problem, Rule
 from roadworthy.check.subject import Subject
 
@@ -12,8 +13,8 @@ from roadworthy.check.subject import Subject
 def name_taken(subject: Subject) -> Iterator[Problem]:
     """Find metrics of the service that export a series under a name that another metric already exports."""
     owners = dict.fromkeys(SCRAPE_SERIES, "Prometheus itself")
-    platform = len(metrics(subject.spec)) - len(subject.spec.metrics)
-    for number, metric in enumerate(metrics(subject.spec)):
+    platform = len(catalogue(subject.spec)) - len(subject.spec.metrics)
+    for number, metric in enumerate(catalogue(subject.spec)):
         for series in dict.fromkeys((metric.name, *metric.series_names)):
             owner = owners.setdefault(series, metric.name if number >= platform else f"Roadworthy's {metric.name}")
             if number >= platform and owner != metric.name:

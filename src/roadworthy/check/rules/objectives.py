@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.check.catalogue import metrics
+from roadworthy.catalogue import catalogue
 from roadworthy.check.nearest import suggestion
 from roadworthy.check.rule import Problem, Rule
 from roadworthy.check.subject import Subject
@@ -72,7 +72,7 @@ def without_application(subject: Subject) -> Iterator[Problem]:
 
 
 def _measured(subject: Subject) -> Iterator[tuple[ObjectiveSpec, MetricSpec]]:
-    known = {metric.name: metric for metric in metrics(subject.spec)}
+    known = {metric.name: metric for metric in catalogue(subject.spec)}
     for objective in subject.spec.objectives:
         metric = known.get(objective.metric or HTTP_REQUEST_DURATION.name)
         if objective.under is not None and metric is not None:

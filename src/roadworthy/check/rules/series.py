@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from roadworthy.check.catalogue import Series, Values, metrics
+from roadworthy.catalogue import catalogue
+from roadworthy.check.catalogue import Series, Values
 from roadworthy.check.nearest import suggestion
 from roadworthy.check.promql import Matcher, Selector
 from roadworthy.check.rule import Problem, Rule
@@ -30,7 +31,7 @@ def unknown_metric(subject: Subject) -> Iterator[Problem]:
             yield Problem.of(
                 alert, f"names the metric {name!r}, which nothing exports", _advice(name, subject.catalogue)
             )
-    known = {metric.name for metric in metrics(subject.spec)}
+    known = {metric.name for metric in catalogue(subject.spec)}
     for objective in subject.spec.objectives:
         if objective.metric is not None and objective.metric not in known:
             yield Problem.of(
