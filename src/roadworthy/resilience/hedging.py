@@ -69,7 +69,8 @@ class Latencies:
 class Hedging:
     """Makes second attempts; it belongs to one event loop.
 
-    `sent` counts them, `won` those that answered first."""
+    `sent` counts them, `won` those that answered first.
+    """
 
     def __init__(
         self,
