@@ -14,6 +14,7 @@ from roadworthy.edge import metrics as edge_metrics
 from roadworthy.health import metrics as health_metrics
 from roadworthy.health.spec import RESERVED
 from roadworthy.jobs import metrics as jobs_metrics
+from roadworthy.limits import metrics as limits_metrics
 from roadworthy.objectives.spec import SEVERITIES
 from roadworthy.resilience import breaker_metrics, dependency_metrics
 from roadworthy.security import metrics as security_metrics
@@ -114,11 +115,13 @@ def _platform_values(label: Label, metric: MetricSpec, spec: ServiceSpec, app: A
             return _listed(*(keys.name for keys in spec.api_keys), OVERFLOW)
         case "cdn" if metric in edge_metrics.CATALOGUE:
             return _listed(*(cdn.name for cdn in spec.cdns), OVERFLOW)
-    return _dependency_values(label, metric, spec)
+    return _guard_values(label, metric, spec)
 
 
-def _dependency_values(label: Label, metric: MetricSpec, spec: ServiceSpec) -> Values | None:
+def _guard_values(label: Label, metric: MetricSpec, spec: ServiceSpec) -> Values | None:
     match label.name:
+        case "limit" if metric in limits_metrics.CATALOGUE:
+            return _listed(*(limit.name for limit in spec.limits), OVERFLOW)
         case "dependency" if metric in dependency_metrics.CATALOGUE:
             return _listed(*(one.name for one in spec.dependencies), OVERFLOW)
         case "batch" if metric in dependency_metrics.CATALOGUE:

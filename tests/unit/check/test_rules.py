@@ -375,6 +375,16 @@ def test_alerts_as_people_write_them_trip_nothing(alert: Alert, expression: str)
     assert alert(expression) == []
 
 
+@pytest.mark.parametrize(("objective", "trips"), [(0.8, True), (0.84, False), (0.93, False), (0.999, False)])
+def test_rw054_an_objective_that_can_never_page(
+    service: Service, findings: Findings, objective: float, trips: bool
+) -> None:
+    service.slo("availability", objective=objective)
+    found = findings()
+    assert [finding.rule for finding in found] == (["RW054"] if trips else [])
+    assert all(finding.weight == "warning" for finding in found)
+
+
 def test_rw060_an_edge_policy_of_a_route_that_is_not_served(service: Service, findings: Findings) -> None:
     for what in ("GET /search", "GET /sites/{name}", "image/*", "*"):
         service.edge(what, private())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from roadworthy import Service, minutes, seconds
+from roadworthy.check.declaration import check
 from roadworthy.emit.alertmanager import Mail, Receivers
 from roadworthy.emit.monitoring import monitoring_files
 from roadworthy.emit.prometheus import RETENTION, rule_groups
 from roadworthy.emit.promtool import tests as promtool_tests
 from roadworthy.objectives.burn import PERIOD
+from roadworthy.objectives.spec import AlertSpec
 
 
 def shop(*, objectives: bool = True) -> Service:
@@ -97,6 +100,16 @@ def test_each_alert_but_declared_ones_has_a_test() -> None:
         tested = promtool_tests(group, spec, "runbooks")
         for alert in group.alerts:
             assert (f"{alert.name} fires" in tested) is (alert.name not in declared)
+
+
+def test_what_is_emitted_of_a_services_parts_passes_the_check_that_its_own_alerts_pass() -> None:
+    spec = shop().spec
+    emitted = tuple(
+        AlertSpec(alert.name, alert.expression, alert.duration, alert.severity, alert.steps, alert.summary)
+        for alert in rule_groups(spec)[-1].alerts
+    )
+    findings = check(replace(spec, alerts=emitted), app=None)
+    assert [finding for finding in findings if finding.message.startswith("alert ")] == []
 
 
 def test_each_alert_says_whose_it_is_how_bad_it_is_and_what_to_do() -> None:

@@ -8,6 +8,7 @@ from roadworthy.catalogue import catalogue
 from roadworthy.check.nearest import suggestion
 from roadworthy.check.rule import Problem, Rule
 from roadworthy.check.subject import Subject
+from roadworthy.objectives.burn import rows
 from roadworthy.objectives.spec import ObjectiveSpec
 from roadworthy.telemetry.metrics import HTTP_REQUEST_DURATION
 from roadworthy.telemetry.spec import MetricSpec
@@ -71,6 +72,17 @@ def without_application(subject: Subject) -> Iterator[Problem]:
             )
 
 
+def never_pages(subject: Subject) -> Iterator[Problem]:
+    """Find objectives so low that no alert on their error budget can page, whatever fails."""
+    for objective in subject.spec.objectives:
+        if all(row.severity != "critical" for row in rows(objective)):
+            yield Problem.of(
+                objective,
+                f"is {objective.objective:g}, so low that its budget cannot be used up fast enough to page anybody",
+                "promise more, or declare an alert of your own",
+            )
+
+
 def _measured(subject: Subject) -> Iterator[tuple[ObjectiveSpec, MetricSpec]]:
     known = {metric.name: metric for metric in catalogue(subject.spec)}
     for objective in subject.spec.objectives:
@@ -84,4 +96,5 @@ RULES = (
     Rule("RW051", "An objective's threshold is no bucket", "error", no_bucket),
     Rule("RW052", "An objective is about a route that the application does not serve", "error", unserved_route),
     Rule("RW053", "An objective is about requests, and there is no application", "error", without_application),
+    Rule("RW054", "An objective can never page", "warning", never_pages),
 )
