@@ -61,7 +61,7 @@ _QUICK = Size(
     request_rounds=20,
     requests=100,
     crowd_seconds=1.0,
-    outage_requests=3,
+    outage_requests=2,
 )
 _FULL = Size(
     rounds=9,

@@ -131,7 +131,7 @@ async def throttled_py(redis: str | None = None, *, headers: bool = False) -> As
     app = FastAPI()
     app.add_exception_handler(
         throttled_fastapi.RateLimitExceededError,
-        throttled_fastapi.rate_limit_exceeded_handler,  # type: ignore[arg-type]
+        throttled_fastapi.rate_limit_exceeded_handler,
     )
     if headers:
         app.add_middleware(throttled_fastapi.RateLimitMiddleware)

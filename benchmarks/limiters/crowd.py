@@ -1,10 +1,12 @@
-"""How many several processes admit of one quota: `python -m benchmarks.limiters.crowd SUBJECT URL SECONDS`."""
+"""How many several processes admit of one quota: `python -m benchmarks.limiters.crowd URL SECONDS`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
@@ -31,24 +33,35 @@ async def measure(report: Report, server: servers.Redis, *, seconds: float) -> N
     """Add how much of a quota a minute four processes admit in some seconds, from a key that nobody used before."""
     what = f"admitted of {QUOTA:,} a minute, {PROCESSES} processes for {seconds:g} s"
     report.add(what, "limit: the quota", QUOTA + QUOTA * seconds / 60, unit="units", better="less")
-    for subject in _SUBJECTS:
-        await server.flush()
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_process(subject, server.url, seconds)) for _ in range(PROCESSES)]
-        name = "roadworthy, lease=0" if subject == EACH_ASKED else subject
-        report.add(what, name, sum(task.result() for task in tasks), unit="units", better="less")
+    command = [sys.executable, "-m", "benchmarks.limiters.crowd", server.url, str(seconds)]
+    async with AsyncExitStack() as stack:
+        processes = [await stack.enter_async_context(_process(command)) for _ in range(PROCESSES)]
+        for subject in _SUBJECTS:
+            await server.flush()
+            async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_told(process, subject)) for process in processes]
+            name = "roadworthy, lease=0" if subject == EACH_ASKED else subject
+            report.add(what, name, sum(task.result() for task in tasks), unit="units", better="less")
 
 
-async def _process(subject: str, url: str, seconds: float) -> int:
-    command = [sys.executable, "-m", "benchmarks.limiters.crowd", subject, url, str(seconds)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+@asynccontextmanager
+async def _process(command: list[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
     try:
-        output, _ = await process.communicate()
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
-    return int(output)
+        await process.wait()
+
+
+async def _told(process: asyncio.subprocess.Process, subject: str) -> int:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{subject}\n".encode())
+    return int(await process.stdout.readline())
 
 
 async def _ask(subject: str, url: str, seconds: float) -> int:
@@ -73,11 +86,12 @@ async def _admitted(decider: Decider, until: float) -> int:
 
 
 def main() -> None:
-    """Print how many were admitted."""
+    """For each subject that is named on a line, print how many were admitted."""
     logging.disable(logging.CRITICAL)
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    subject, url, seconds = sys.argv[1:]
-    print(asyncio.run(_ask(subject, url, float(seconds))))
+    url, seconds = sys.argv[1:]
+    for line in sys.stdin:
+        print(asyncio.run(_ask(line.strip(), url, float(seconds))), flush=True)
 
 
 if __name__ == "__main__":

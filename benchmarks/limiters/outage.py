@@ -23,7 +23,7 @@ from benchmarks.report import OURS, Report
 
 from .applications import LIMITED
 
-_PATIENCE = 3.0
+_PATIENCE = 2.0
 """Seconds after which a client of the benchmark goes away."""
 _STUCK = 8.0
 """Seconds after which an application whose event loop stands still is given up."""
