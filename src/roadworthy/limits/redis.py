@@ -29,7 +29,7 @@ from roadworthy.redis.errors import RedisDown, Refused
 _PREFIX = b"{limits}:v1:"
 _MOST = 64
 """Counters in a script: more would keep the server from others for longer."""
-_SOON = 16
+_SOON = 32
 """Questions that do not wait for the end of the turn: the server answers them while others are asked."""
 _KNOWN = 1000
 _MICROSECONDS = 1_000_000

@@ -144,6 +144,7 @@ class _Machine:
         settings = self._settings
         grace = settings.drain
         environ = {**os.environ, "DATABASE_URL": dsn}
+        environ["ROADWORTHY_PROCESSES"] = str(max(self._settings.processes, self._web))
         if self._public is not None:
             environ["ROADWORTHY_PORT"] = str(self._public.getsockname()[1])
         delay = drain_delay(settings.host, grace)

@@ -19,7 +19,7 @@ from .stores import INSTANT, FakeClock, Kind, opened
 # Time goes in steps of which a unit's coming back takes some, so that rounding decides nothing.
 STEP = 0.5
 QUOTAS = [
-    Quota.parse("6/minute"),
+    Quota.parse("12/minute"),
     Quota.parse("4/10s", burst=7),
     Quota.parse("4/10s", burst=1, algorithm="token_bucket"),
     Quota.parse("5/16s", algorithm="fixed_window"),
@@ -116,7 +116,7 @@ async def _ask(kind: Kind, url: str, rounds: Sequence[Sequence[tuple[int, list[i
 
 
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
