@@ -38,7 +38,7 @@ class Limiters:
     def rated(self, name: str, rate: str) -> Limiter:
         """Return the limiter of a limit for keys with a rate of their own ("1000/minute") in place of its quotas.
 
-        A key must have the same one always. For a text that is no rate, and past MOST_RATES, it is the limit's own.
+        A key must have the same one always. For one that cannot be, and past MOST_RATES, it is the limit's own.
         """
         known = self._rated.get((name, rate))
         if known is not None:
@@ -47,11 +47,11 @@ class Limiters:
         if len(self._rated) >= MOST_RATES * len(self.all):
             return plain
         try:
-            quota = Quota.parse(rate, algorithm=plain.spec.quotas[0].algorithm)
+            spec = replace(plain.spec, quotas=(Quota.parse(rate, algorithm=plain.spec.quotas[0].algorithm),))
         except DeclarationError:
             return plain
         made = Limiter(
-            replace(plain.spec, quotas=(quota,)),
+            spec,
             self._service,
             self._store,
             processes=self._processes,
