@@ -84,7 +84,7 @@ class ApiKeys:
         return issued
 
     async def revoke(self, id: str, *, actor: str | None = None, origin: str | None = None) -> KeyRecord:
-        """End a key: here at once, and within a second in every process that reaches the database.
+        """End a key: within a second in every process that reaches the database, and here as a rule at once.
 
         Raises:
             KeyNotFound: none has that id, or it was revoked before.
