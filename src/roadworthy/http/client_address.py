@@ -68,7 +68,12 @@ class AddressKeys:
 
     def of(self, scope: Scope) -> str:
         """Return the key of a request's client."""
-        if self._proxies:
+        if not self._proxies:
+            client = scope.get("client")
+            known = self._keys.get(client[0]) if client else UNKNOWN
+            if known is not None:
+                return known
+        else:
             forwarded = forwarded_for(scope, self._proxies)
             key = None if forwarded is None else self._key(forwarded)
             if key is not None:

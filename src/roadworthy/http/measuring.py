@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from roadworthy.http.asgi import Layer, Receive, Scope
@@ -18,10 +19,10 @@ from roadworthy.telemetry.metrics import (
     OTHER_METHOD,
     UNMATCHED_ROUTE,
 )
+from roadworthy.telemetry.registry import Child, MetricRegistry, Tally
 
 if TYPE_CHECKING:
     from roadworthy.service import Service
-    from roadworthy.telemetry.registry import Child, MetricRegistry
 
 CLIENT_CLOSED = 499
 """The status under which a request counts whose client went away before its response was whole."""
@@ -48,7 +49,9 @@ class Measuring:
         self._route = route
         self._clock = clock
         self._registry: MetricRegistry | None = None
-        self._children: dict[tuple[str, str, int], tuple[Child, Child]] = {}
+        self._tallies: dict[tuple[str, str, int], Tally] = {}
+        self._requests: list[tuple[Tally, Child]] = []
+        self._places: dict[tuple[int, int], Tally] = {}
 
     def bind(self) -> None:
         """Count where the service counts now, with the series of its objectives from the start."""
@@ -76,32 +79,41 @@ class Measuring:
         status = _status(exchange)
         scope = exchange.scope
         key = (_KNOWN_METHODS.get(scope["method"], OTHER_METHOD), self._route(scope, status), status)
-        children = self._children.get(key) or self._bound(registry, key)
-        children[0].inc()
-        children[1].observe(duration)
+        (self._tallies.get(key) or self._tally(registry, key)).observe(duration)
 
     def _use(self, registry: MetricRegistry) -> None:
         self._registry = registry
-        self._children = {}
+        self._tallies = {}
+        self._requests = []
+        self._places = {}
         for objective in self._service.spec.objectives:
             # Without its series from the start, an objective looks like one that is not measured.
             if objective.metric is None:
                 method, route = objective.route_parts or ("GET", UNMATCHED_ROUTE)
-                self._bound(registry, (method, route, 404 if objective.route is None else 200))
+                self._tally(registry, (method, route, 404 if objective.route is None else 200))
         registry.bound(HTTP_REQUESTS_IN_PROGRESS).track(lambda: self._drain.in_flight)
+        registry.before_reading(partial(self._carry, self._requests))
 
-    def _bound(self, registry: MetricRegistry, key: tuple[str, str, int]) -> tuple[Child, Child]:
+    def _carry(self, requests: Sequence[tuple[Tally, Child]]) -> None:
+        for tally, counted in requests:
+            counted.inc(tally.carry())
+
+    def _tally(self, registry: MetricRegistry, key: tuple[str, str, int]) -> Tally:
         method, route, status = key
         requests = registry.bound(HTTP_REQUESTS)
         # A counter born at 1 shows no increase: the first error of a route would be missed.
         requests.labels(method, route, "500")
-        children = (
-            requests.labels(method, route, str(status)),
-            registry.bound(HTTP_REQUEST_DURATION).labels(method, route),
-        )
-        if len(self._children) < _MOST_CACHED:
-            self._children[key] = children
-        return children
+        counted = requests.labels(method, route, str(status))
+        durations = registry.bound(HTTP_REQUEST_DURATION)
+        timed = durations.labels(method, route)
+        place = (id(counted), id(timed))
+        tally = self._places.get(place)
+        if tally is None:
+            tally = self._places[place] = Tally(timed, durations.spec.buckets)
+            self._requests.append((tally, counted))
+        if len(self._tallies) < _MOST_CACHED:
+            self._tallies[key] = tally
+        return tally
 
 
 def _status(exchange: Exchange) -> int:

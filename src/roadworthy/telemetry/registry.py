@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Protocol, cast
 
@@ -30,6 +31,41 @@ class Child(Protocol):
     def dec(self, amount: float = 1) -> None: ...
     def set(self, value: float) -> None: ...
     def observe(self, amount: float) -> None: ...
+
+
+class Tally:
+    """Observations of a histogram's series that are counted cheaply, and carried over at each snapshot.
+
+    `bounds` are the histogram's finite upper bounds. The client's own `observe` takes locks and tries each bound.
+    """
+
+    __slots__ = ("_child", "_told", "_told_total", "bounds", "counts", "total")
+
+    def __init__(self, child: Child, bounds: Sequence[float]) -> None:
+        """Count for `child`."""
+        self._child = cast(Histogram, child)
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+        self._told = list(self.counts)
+        self._told_total = 0.0
+
+    def observe(self, amount: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(self.bounds, amount)] += 1
+        self.total += amount
+
+    def carry(self) -> int:
+        """Give the client what was counted since the last time; return how many observations those were."""
+        carried = 0
+        for index, count in enumerate(self.counts):
+            if (fresh := count - self._told[index]) > 0:
+                self._child._buckets[index].inc(fresh)
+                self._told[index] = count
+                carried += fresh
+        self._child._sum.inc(self.total - self._told_total)
+        self._told_total = self.total
+        return carried
 
 
 class Bound:
