@@ -86,6 +86,10 @@ class Edging:
         spec = self._service.spec
         return Rules(spec.edges, fronts_of(spec.fronts, spec.cdns))
 
+    @cached_property
+    def _declared(self) -> bool:
+        return bool(self.rules)
+
     def key(self, scope: Scope, fields: Mapping[bytes, bytes]) -> str | None:
         """Return the key of a request in the service's own HTTP cache; None where its route is not kept there."""
         rule = _looked_like(scope, self.rules)
@@ -97,14 +101,15 @@ class Edging:
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
         before = exchange.shaping
-        response = exchange.shaping = _Response(self, scope, before or exchange.forward)
-        if not self.rules:
+        if not self._declared:
+            exchange.shaping = _Undeclared(self, scope, exchange)
             try:
                 await self._app(scope, receive, exchange)
             finally:
                 # They have each other: only the collector would find them, and requests would wait for it.
                 exchange.shaping = before
             return
+        response = exchange.shaping = _Response(self, scope, before or exchange.forward)
         token = CURRENT_TAGS.set(response.added)
         try:
             await self._app(scope, receive, exchange)
@@ -160,10 +165,10 @@ class _Undeclared:
         for name, _ in message.get("headers", ()):
             if name in _STANDING_OUT:
                 return True
-        for name, _ in self._scope["headers"]:  # noqa: SIM110 (a generator would cost more than the rest)
+        for name, _ in self._scope["headers"]:
             if name == b"authorization":
                 return True
-        return False
+        return API_KEY in self._scope
 
 
 class _Response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from roadworthy.http.asgi import Scope
 from roadworthy.http.client_address import AddressKeys
 from roadworthy.http.matching import Routes
-from roadworthy.limits.headers import POLICY, policies
+from roadworthy.limits.headers import POLICY, policies, policy_name
 from roadworthy.limits.spec import ANYWHERE, LimitSpec
 from roadworthy.security.presented import API_KEY
 from roadworthy.telemetry.logging import get_logger
@@ -32,7 +32,7 @@ class Applied:
     `of_key` finds, for a limit by API key, how it applies to the key of a request, which may have a rate of its own.
     """
 
-    __slots__ = ("cost", "key", "limiter", "of_key", "rated", "spec", "told")
+    __slots__ = ("cost", "item", "key", "limiter", "of_key", "plain", "rated", "spec", "told")
 
     def __init__(self, limiter: Limiter, key: Key, of_key: OfKey | None = None, *, rated: bool = False) -> None:
         """Apply `limiter`, with the key that `key` finds in a scope; `rated` where its rate is that of a key."""
@@ -43,6 +43,9 @@ class Applied:
         self.spec: LimitSpec = limiter.spec
         self.cost = self.spec.cost
         self.told = not self.spec.shadow
+        # What most responses tell takes one text to write.
+        self.plain = self.told and not rated and not self.spec.legacy_headers and len(self.spec.quotas) == 1
+        self.item = f'"{policy_name(self.spec.name, 0)}";r='
 
 
 class Applying:

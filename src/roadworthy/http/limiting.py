@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
+from math import ceil
 from typing import TYPE_CHECKING
 
 from roadworthy.errors import NotRunning
@@ -20,7 +21,7 @@ from roadworthy.http.limited_routes import Applied, Applying, LimitedRoutes
 from roadworthy.http.problems import Problem, ProblemResponse, answer_handshake, exceeded
 from roadworthy.http.route import CACHED_ROUTE
 from roadworthy.limits.decision import Decision
-from roadworthy.limits.headers import POLICY, RATELIMIT, legacy, policies, remaining, seconds_until
+from roadworthy.limits.headers import POLICY, RATELIMIT, SPREAD, legacy, policies, remaining, seconds_until
 from roadworthy.limits.spec import LimitSpec
 
 if TYPE_CHECKING:
@@ -125,6 +126,12 @@ class Limiting:
         if applying.policy is None or ((match := scope.get(EDGE)) is not None and match.rule.policy.is_shared):
             return
         drawn = self._random()
+        if len(decisions) == 1:
+            one, decision = decisions[0]
+            if one.plain and decision.admitted:
+                left = f"{one.item}{decision.remaining};t={ceil(decision.reset_after * (1 + SPREAD * drawn))}"
+                exchange.headers += ((RATELIMIT, left.encode()), applying.policy)
+                return
         items = []
         policy = applying.policy
         for one, decision in decisions:
