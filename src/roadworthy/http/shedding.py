@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 
-_SAME_CLOCK = 60.0
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -97,9 +96,7 @@ class Shedding:
     def _open(self, spec: SheddingSpec) -> Gate:
         loop = self._loop = asyncio.get_running_loop()
         limit = AdaptiveLimit(perf_counter, initial=spec.initial, most=spec.most, slower=spec.slower)
-        # asyncio's own loop tells the time; uvloop's tells when it last looked, at the beginning of a pass.
-        cached = type(loop).__module__.partition(".")[0] == "uvloop" and abs(loop.time() - perf_counter()) < _SAME_CLOCK
-        gate = self.gate = Gate(limit, loop.call_soon, loop.call_later, pass_began=loop.time if cached else None)
+        gate = self.gate = Gate(limit, loop.call_soon, loop.call_later)
         if self._service.bound:
             shedding_metrics.track(self._service.binding("load shedding").metrics, gate, self.refused)
         return gate

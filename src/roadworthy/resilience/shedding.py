@@ -76,7 +76,6 @@ class Gate:
         "_last",
         "_later",
         "_marked",
-        "_pass_began",
         "_pressure",
         "_room",
         "_soon",
@@ -94,13 +93,8 @@ class Gate:
         soon: Callable[[Callable[[], None]], object],
         later: Callable[[float, Callable[[], None]], object],
         clock: Callable[[], float] = time.perf_counter,
-        pass_began: Callable[[], float] | None = None,
     ) -> None:
-        """`soon` has the event loop call something in its next pass, `later` after some seconds; `clock` (seconds).
-
-        `pass_began` tells about when the loop's present pass began, by the same clock: while passes are short, nothing
-        more has to be known of them. Not every event loop can tell.
-        """
+        """`soon` has the event loop call something in its next pass, `later` after some seconds; `clock` (seconds)."""
         self.limit = limit
         self.in_flight = 0
         self.behind = False
@@ -108,7 +102,6 @@ class Gate:
         self._soon = soon
         self._later = later
         self._clock = clock
-        self._pass_began = pass_began
         self._room: tuple[list[Waiting], ...] = tuple([] for _ in Priority)
         self._waiting = 0
         self._timing = False
@@ -136,7 +129,7 @@ class Gate:
                 and not self.behind
             ):
                 self._fall_behind(now)
-        elif self.behind or self._pass_began is None or now - self._pass_began() > TARGET:
+        else:
             self._marked = True
             self._arrived = 1
             self._began = self._chain = now
