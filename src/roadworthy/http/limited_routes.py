@@ -70,9 +70,10 @@ class LimitedRoutes:
         self._specs = specs
         self._addresses = AddressKeys(proxies)
         self._first = limiters.of(specs[0].name)
-        self._elsewhere = self._applying(ANYWHERE)
+        self._applying: dict[tuple[str, ...], Applying] = {}
+        self._elsewhere = self._together(())
         named = sorted({route for spec in specs for route in spec.routes if route != ANYWHERE})
-        self._routes = Routes({route: self._applying(route) for route in named}) if named else None
+        self._routes = Routes({route: route for route in named}) if named else None
 
     @property
     def closed(self) -> bool:
@@ -83,12 +84,18 @@ class LimitedRoutes:
         """Return the limits of a request."""
         if self._routes is None:
             return self._elsewhere
-        return self._routes.of(scope) or self._elsewhere
+        routes = self._routes.all_of(scope)
+        return self._applying.get(routes) or self._together(routes)
 
-    def _applying(self, route: str) -> Applying:
-        specs = [spec for spec in self._specs if route in spec.routes or ANYWHERE in spec.routes]
-        applied = [self._applied(spec, route) for spec in specs]
-        return Applying(applied, None if route == ANYWHERE else route.partition(" ")[2])
+    def _together(self, routes: tuple[str, ...]) -> Applying:
+        """Return the limits of a request that may take any of these routes."""
+        applied = []
+        for spec in self._specs:
+            route = next((route for route in (*routes, ANYWHERE) if route in spec.routes), None)
+            if route is not None:
+                applied.append(self._applied(spec, route))
+        applying = self._applying[routes] = Applying(applied, routes[0].partition(" ")[2] if len(routes) == 1 else None)
+        return applying
 
     def _applied(self, spec: LimitSpec, route: str) -> Applied:
         key = self._key(spec, route)

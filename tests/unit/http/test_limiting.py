@@ -138,6 +138,15 @@ async def test_templates_and_everything(service: Service) -> None:
         assert (await client.get("/search")).json()["violated-policies"] == ["all"]
 
 
+async def test_a_request_that_may_take_several_routes_is_held_to_the_limits_of_all(service: Service) -> None:
+    service.limit("strict", "1/minute", routes=["GET /{tenant}/login"])
+    service.limit("lenient", "5/minute", routes=["GET /admin/{page}"])
+    async with served(service) as (client, _):
+        assert [(await client.get("/admin/login")).status_code for _ in range(2)] == [404, 429]
+        assert [(await client.get("/admin/other")).status_code for _ in range(4)] == [404] * 4
+        assert (await client.get("/admin/other")).status_code == 429
+
+
 async def test_streams_come_in_parts_as_they_are_written(service: Service) -> None:
     service.limit("api", "5/minute", routes=["*"])
     stack = install(application(), service)
