@@ -173,7 +173,7 @@ class Breaker:
             permit = self._probe()
         began = self._clock() if self._timed else 0.0
         try:
-            result = await (function(*arguments, **options) if options else function(*arguments))
+            result = await (function(*arguments, **options) if options else function(*arguments))  # type: ignore[call-arg]
         except Exception as error:
             self.failed(permit, self._clock() - began if self._timed else 0.0, error)
             raise
@@ -193,7 +193,7 @@ class Breaker:
             permit = self._probe()
         began = self._clock() if self._timed else 0.0
         try:
-            result = function(*arguments, **options) if options else function(*arguments)
+            result = function(*arguments, **options) if options else function(*arguments)  # type: ignore[call-arg]
         except Exception as error:
             self.failed(permit, self._clock() - began if self._timed else 0.0, error)
             raise

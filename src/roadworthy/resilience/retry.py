@@ -150,7 +150,7 @@ class Retry:
         try:
             while True:
                 try:
-                    result = await (function(*arguments, **options) if options else function(*arguments))
+                    result = await (function(*arguments, **options) if options else function(*arguments))  # type: ignore[call-arg]
                 except Exception as error:
                     if not self._on(error) or self._never(error):
                         raise
