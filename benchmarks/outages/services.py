@@ -191,6 +191,7 @@ async def _running(target: str, environment: Mapping[str, str], log: Path) -> As
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
+            start_new_session=True,
         )
     assert process.stdout is not None
     reading: asyncio.Task[bytes] | None = None
@@ -202,13 +203,10 @@ async def _running(target: str, environment: Mapping[str, str], log: Path) -> As
         reading = asyncio.create_task(process.stdout.read())
         yield line.split()[1].decode()
     finally:
+        # How a service stops is another matter, and what was in its hand would be waited for.
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(process.wait(), 30)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
         if reading is not None:
             await reading
 
