@@ -256,6 +256,7 @@ def test_what_cannot_work_is_refused() -> None:
             yield 1
 
     with pytest.raises(DeclarationError, match="is no function"):
+
         @shop.geocoder.guarded(fallback=cast(Any, 7))
         async def locate() -> None: ...
 
