@@ -127,7 +127,7 @@ LEAKING = [
     ("CREATE POLICY open ON notes FOR SELECT USING (true)", "notes", "lets every row through"),
     ("GRANT TRUNCATE ON notes TO row_security_reader", "notes", "can be emptied"),
     (
-        "CREATE TABLE more (id int); GRANT SELECT (id) ON more TO row_security_reader",
+        "CREATE TABLE public.more (id int); GRANT SELECT (id) ON more TO row_security_reader",
         "more",
         "has no row-level security",
     ),

@@ -258,7 +258,7 @@ async def get_history(
     until: Moment = LATEST,
     source: Annotated[str | None, Query(max_length=60, pattern=r"^[a-z0-9_]+$")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Query(pattern=_CURSOR)] = None,
+    cursor: Annotated[str | None, Query(max_length=80, pattern=_CURSOR)] = None,
 ) -> History:
     """Return what all sources, or one, said of a metric from `since` until before `until`, the latest first."""
     span = Span(since, until, source, None if cursor is None else _decode(cursor))
