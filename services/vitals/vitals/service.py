@@ -36,7 +36,7 @@ service.edge("*", secret())
 service.browsers(
     content=ContentPolicy(default=("none",), script=("self",), style=("self",), img=("self",), connect=("self",))
 )
-service.bounds(body=16 * 1024)
+service.bounds(body=16 * 1024, deadline=seconds(5))
 service.bounds("POST /webhooks/{provider}", body=1024 * 1024)
 
 # What it measures.

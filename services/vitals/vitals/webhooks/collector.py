@@ -95,20 +95,22 @@ class Collector(Generic[T]):
     def _take(self) -> list[tuple[T, asyncio.Future[None]]]:
         return [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
 
-    async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[None]]]) -> None:
-        """Store a batch and tell each caller what became of its item."""
+    async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[None]]]) -> Exception | None:
+        """Store a batch and tell each caller what became of its item; return why it was not stored."""
         error = await self._attempt([item for item, _ in batch])
         if error is not None and len(batch) > 1 and not self._transient(error):
-            for one in batch:
-                await self._settle([one])
-            return
-        for _, kept in batch:
-            if kept.done():
-                continue
-            if error is None:
-                kept.set_result(None)
-            else:
-                kept.set_exception(error)
+            return await self._settle_one_by_one(batch)
+        _tell(batch, error)
+        return error
+
+    async def _settle_one_by_one(self, batch: Sequence[tuple[T, asyncio.Future[None]]]) -> Exception | None:
+        for index, one in enumerate(batch):
+            error = await self._settle([one])
+            if error is not None and self._transient(error):
+                # The others would each wait for the same.
+                _tell(batch[index + 1 :], error)
+                return error
+        return None
 
     async def _attempt(self, items: Sequence[T]) -> Exception | None:
         try:
@@ -117,3 +119,13 @@ class Collector(Generic[T]):
         except Exception as error:
             return error
         return None
+
+
+def _tell(batch: Sequence[tuple[T, asyncio.Future[None]]], error: Exception | None) -> None:
+    for _, kept in batch:
+        if kept.done():
+            continue
+        if error is None:
+            kept.set_result(None)
+        else:
+            kept.set_exception(error)
