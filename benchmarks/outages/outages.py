@@ -17,7 +17,7 @@ DISTURBED: Final[tuple[Behaviour, ...]] = ("slow", "hangs", "cut off", "lies")
 
 OBJECTIVE: Final = 0.999
 """The share of requests that both services promise to answer."""
-LONGEST: Final = 11.0
+LONGEST: Final = 12.0
 """Seconds within which a request is refused where nothing answers in a dependency's place."""
 LONGEST_PROBE: Final = 1.0
 RECOVERED_WITHIN: Final = 20.0

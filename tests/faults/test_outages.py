@@ -1,4 +1,4 @@
-"""The short version of the outages: Vitals, whose PostgreSQL and Redis hang and are cut off while it is asked."""
+"""The short version of the outages: Vitals, whose PostgreSQL and Redis are slow and hang while it is asked."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.needs("redis-server")
-async def test_what_is_cut_off_or_hangs_takes_nothing_along_and_all_heals() -> None:
-    arguments = ["--quick", "--json", "--only", "vitals", "--disturb", "hangs", "--disturb", "cut off"]
+async def test_what_is_slow_or_hangs_takes_nothing_along_and_all_heals() -> None:
+    arguments = ["--quick", "--json", "--only", "vitals", "--disturb", "slow", "--disturb", "hangs"]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.outages", *arguments, cwd=_ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -30,7 +30,5 @@ async def test_what_is_cut_off_or_hangs_takes_nothing_along_and_all_heals() -> N
     assert process.returncode == 0
     assert result["holds"] is True
     assert {(row["dependency"], row["behaviour"]) for row in result["outages"]} == {
-        (dependency, behaviour) for dependency in ("PostgreSQL", "Redis") for behaviour in ("hangs", "cut off")
+        (dependency, behaviour) for dependency in ("PostgreSQL", "Redis") for behaviour in ("slow", "hangs")
     }
-    lost = [row for row in result["outages"] if row["dependency"] == "PostgreSQL" and row["kind"] == "webhook"]
-    assert all(row["errors"] for row in lost)
