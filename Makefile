@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PINNED = --require-hashes --requirement $(1) --constraint $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench cache-tests format lock .venv
+.PHONY: help run test check audit bench cache-tests format lock .venv
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,13 +27,17 @@ check: .venv ## Lint, types, layering, and the services' own declarations
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src services
 	$(BIN)/roadworthy check sitesearch.service:service
 	$(BIN)/roadworthy check vitals.service:service
+
+audit: .venv ## Ask for known weaknesses of the pinned dependencies (needs a registry that tells of them)
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement constraints.txt
 
 bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
 	@echo "Installing the peers"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call PINNED,benchmarks/constraints.txt)
-	@for area in jobs http http_cache cache crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
+	@for area in jobs http http_cache cache limits resilience overload probes faults crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
 
 cache-tests: .venv ## Run the public suite for HTTP caches (SUITE=a clone of http-tests/cache-tests after npm install)
 	@$(BIN)/python scripts/cache_tests.py "$(SUITE)" $(ARGS)
