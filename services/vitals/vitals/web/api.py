@@ -158,9 +158,7 @@ class Clients(BaseModel):
 
 User = Annotated[int, Path(ge=1, lt=2**63)]
 Metric = Annotated[str, Path(max_length=60, pattern=r"^[a-z0-9_]+$")]
-Moment = Annotated[
-    AwareDatetime, Query(ge=EARLIEST, le=LATEST, description="With its offset, as in 2030-01-31T12:00Z.")
-]
+Moment = Annotated[AwareDatetime, Query(description="With its offset, as in 2030-01-31T12:00Z.")]
 
 
 def _unauthorized(detail: str) -> Problem:
@@ -261,7 +259,7 @@ async def get_history(
     cursor: Annotated[str | None, Query(max_length=80, pattern=_CURSOR)] = None,
 ) -> History:
     """Return what all sources, or one, said of a metric from `since` until before `until`, the latest first."""
-    span = Span(since, until, source, None if cursor is None else _decode(cursor))
+    span = Span(_within(since), _within(until), source, None if cursor is None else _decode(cursor))
     async with _reading(request) as connection:
         await _require_person(connection, user)
         unit = await _unit(connection, metric)
@@ -306,6 +304,11 @@ async def get_clients(
     return Clients(
         clients=[ClientView.model_construct(**dict(row)) for row in shown], next=shown[-1]["id"] if more else None
     )
+
+
+def _within(moment: datetime) -> datetime:
+    """Return a moment, or the first or last one that anything can have been measured at."""
+    return min(max(moment, EARLIEST), LATEST)
 
 
 def _encode(moment: datetime, source: str) -> str:
