@@ -37,7 +37,7 @@ audit: .venv ## Ask for known weaknesses of the pinned dependencies (needs a reg
 bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
 	@echo "Installing the peers"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call PINNED,benchmarks/constraints.txt)
-	@for area in jobs http http_cache cache limits resilience overload probes faults crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
+	@for area in jobs http http_cache cache limits resilience overload probes crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
 
 cache-tests: .venv ## Run the public suite for HTTP caches (SUITE=a clone of http-tests/cache-tests after npm install)
 	@$(BIN)/python scripts/cache_tests.py "$(SUITE)" $(ARGS)
