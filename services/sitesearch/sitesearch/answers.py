@@ -49,14 +49,17 @@ async def search(
 
 @results.cached(key="{site}:{text}:{page}:{since}:{exact}", tags=["site:{site}"])
 async def _results(site: str, text: str, page: int, since: Since | None, exact: bool) -> Found | None:
+    found = await searching.call(_search, site, text, page, since, exact)
+    if found is not None and found.query.terms:
+        search_seconds.observe(found.took.total_seconds())
+    return found
+
+
+async def _search(site: str, text: str, page: int, since: Since | None, exact: bool) -> Found | None:
     chosen = await find.find_site(pages, site)
     if chosen is None:
         return None
-    search = partial(find.search, page=page, since=since, exact=exact, now=datetime.now(UTC))
-    found = await searching.call(search, pages, chosen, text)
-    if found.query.terms:
-        search_seconds.observe(found.took.total_seconds())
-    return found
+    return await find.search(pages, chosen, text, page=page, since=since, exact=exact, now=datetime.now(UTC))
 
 
 async def suggest(site: str, text: str, *, limit: int = 8) -> list[str] | None:
