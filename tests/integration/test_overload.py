@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
-from benchmarks.overload import load, percentile, served
-from benchmarks.overload_applications import HELD, SLOTS
+
+ROOT = Path(__file__).parents[2]
+# The benchmarks are run from the repository and are no part of what is installed.
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+from benchmarks.overload import load, percentile, served  # noqa: E402
+from benchmarks.overload_applications import HELD, SLOTS  # noqa: E402
 
 CAPACITY = SLOTS / HELD
 SECONDS = 4

@@ -121,6 +121,9 @@ class AdaptiveLimit:
         self._taught = 0
         self._enough = math.inf
         self._window = 0
+        self._count = 0
+        self._sum = 0.0
+        self._squares = 0.0
         self._begin(clock())
 
     def ended(self, kind: Hashable, in_flight: int, began: float, now: float, *, failed: bool = False) -> None:
