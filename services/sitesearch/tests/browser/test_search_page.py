@@ -161,6 +161,7 @@ PATHS = (
     "/sites/roadworthy-documentation",
     "/sites/roadworthy-documentation/edit",
     "/sites/roadworthy-documentation/queries",
+    "/sites/roadworthy-documentation/keys",
     "/documentation/site-search",
 )
 
@@ -178,3 +179,22 @@ async def test_no_page_scrolls_sideways_or_shuts_anyone_out(browser: Browser, ad
         serious = [each["id"] for each in found.response["violations"] if each["impact"] in ("serious", "critical")]
         assert serious == [], found.generate_report()
         await context.close()
+
+
+async def test_an_owner_issues_a_key_that_fits_on_a_telephone_and_revokes_it(browser: Browser, address: str) -> None:
+    context = await browser.new_context(viewport={"width": 320, "height": 700}, base_url=address, bypass_csp=True)
+    page = await context.new_page()
+    await page.goto("/sites/roadworthy-documentation")
+    await page.get_by_role("link", name="Keys", exact=True).click()
+    await page.get_by_label("What it is for").fill("a shop with quite a long name, as names of shops are")
+    await page.get_by_role("button", name="Issue").click()
+    secret = await page.get_by_role("status").locator("code").first.inner_text()
+    assert re.fullmatch(r"sitesearch_\w{8}_\w{30}", secret)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    found = await Axe().run(page)
+    assert [each["id"] for each in found.response["violations"] if each["impact"] in ("serious", "critical")] == []
+    await page.get_by_role("link", name="Keys", exact=True).click()
+    await expect(page.get_by_role("status")).to_have_count(0)
+    await page.get_by_role("button", name="Revoke").click()
+    await expect(page.get_by_text("No program has a key yet")).to_be_visible()
+    await context.close()
