@@ -61,6 +61,9 @@ LOST = (
 )
 """What a statement raises when its connection is gone."""
 
+CUT = tuple(kind for kind in LOST if kind is not OSError)
+"""Of these, what only this driver raises: whoever catches it knows that it was no other connection."""
+
 TRANSIENT = (
     *LOST,
     TimeoutError,
@@ -204,6 +207,11 @@ async def create_pool(
         command_timeout=command_timeout.total_seconds(),
         server_settings=settings,
     )
+
+
+def was_cut(error: BaseException) -> bool:
+    """Return whether an error of CUT says that the connection is gone, and not that it was used wrongly."""
+    return not isinstance(error, asyncpg.InterfaceError) or "closed" in str(error)
 
 
 @asynccontextmanager

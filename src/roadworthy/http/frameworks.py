@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from roadworthy.database import driver
 from roadworthy.errors import DatabaseUnavailable, DependencyFailed, KeyRefused, RateLimited
 from roadworthy.http.problems import Problem, ProblemResponse, exceeded, refused, unanswered, unavailable
 
@@ -27,6 +28,7 @@ def register_problems(app: object) -> None:
     handlers: list[tuple[type[Exception] | None, Handler]] = [
         (Problem, _problem),
         (DatabaseUnavailable, _unavailable),
+        *((kind, _cut) for kind in driver.CUT),
         (KeyRefused, _refused),
         (DependencyFailed, _unanswered),
         (RateLimited, _limited),
@@ -55,6 +57,12 @@ async def _problem(_request: Any, problem: Problem) -> ProblemResponse:
 
 
 async def _unavailable(_request: Any, error: DatabaseUnavailable) -> ProblemResponse:
+    return ProblemResponse(unavailable(error))
+
+
+async def _cut(_request: Any, error: Exception) -> ProblemResponse:
+    if not driver.was_cut(error):
+        raise error
     return ProblemResponse(unavailable(error))
 
 

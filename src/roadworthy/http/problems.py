@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from roadworthy.database import driver
 from roadworthy.errors import DatabaseUnavailable, DeadlineExceeded, DependencyFailed, KeyRefused, RateLimited
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
 from roadworthy.http.exchange import Exchange
@@ -68,7 +69,7 @@ class Problem(Exception):
         return self.extra | members
 
 
-def unavailable(error: DatabaseUnavailable) -> Problem:
+def unavailable(error: Exception) -> Problem:
     """Return the answer to a request whose database is away, having logged why."""
     _log.warning("database unavailable", reason=str(error))
     return Problem(503, detail="The service cannot reach its database; try again.", headers={"retry-after": "5"})
@@ -176,6 +177,11 @@ class Problems:
                 await self._failed(scope, receive, exchange)
                 return
             await ProblemResponse(_problem_of(error))(scope, receive, exchange)
+        except driver.CUT as error:
+            if exchange.status is not None or not driver.was_cut(error):
+                await self._failed(scope, receive, exchange)
+                return
+            await ProblemResponse(unavailable(error))(scope, receive, exchange)
         except Exception:
             await self._failed(scope, receive, exchange)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 from fastapi import FastAPI, HTTPException, Query
@@ -287,3 +288,35 @@ async def test_a_head_request_gets_no_body() -> None:
     await ProblemResponse(Problem(404))({"type": "http", "method": "HEAD"}, None, send)  # type: ignore[arg-type]
     assert dict(sent[0]["headers"])[b"content-length"] != b"0"
     assert sent[1]["body"] == b""
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), 503),
+        (asyncpg.InterfaceError("the underlying connection is closed"), 503),
+        (asyncpg.InternalClientError("got result for unknown protocol state 3"), 503),
+        (asyncpg.InterfaceError("cannot perform operation: another operation is in progress"), 500),
+        (asyncpg.UniqueViolationError("duplicate key"), 500),
+    ],
+)
+@pytest.mark.parametrize("framework", [True, False])
+async def test_a_statement_whose_connection_breaks_is_no_defect(
+    serve: Any, logged: Any, framework: bool, error: Exception, status: int
+) -> None:
+    async def plain(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    app: Any = plain
+    if framework:
+        app = FastAPI()
+
+        @app.get("/")
+        async def endpoint() -> None:
+            raise error
+
+    async with serve(app) as running:
+        running.client._transport.raise_app_exceptions = False
+        answer = await running.client.get("/")
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) is (status == 503)
