@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import random
 import tempfile
@@ -156,6 +157,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--measure", action="append", choices=_MEASURES, help="only these (may be repeated)")
     options = parser.parse_args()
+    # Each sample begins with a collection, which is not to look at all that was imported.
+    gc.collect()
+    gc.freeze()
     with (
         tempfile.TemporaryDirectory(prefix="roadworthy-bench-") as directory,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
