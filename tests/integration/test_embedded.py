@@ -183,6 +183,16 @@ async def test_a_scratch_database_is_gone_afterwards(postgres_server: object, ds
         await driver.connect(other)
 
 
+async def test_a_name_without_a_schema_is_the_services_and_not_the_librarys(dsn: str) -> None:
+    connection = await driver.connect(dsn)
+    try:
+        await connection.execute("CREATE SCHEMA roadworthy CREATE TABLE api_keys (library text)")
+        await connection.execute("CREATE TABLE api_keys (service text)")
+        assert await connection.fetchval("SELECT 'api_keys'::regclass = 'public.api_keys'::regclass")
+    finally:
+        await connection.close()
+
+
 def test_tuning_stays_modest() -> None:
     small, large = embedded.tuning(256 * 2**20), embedded.tuning(64 * 2**30)
     assert (small["shared_buffers"], large["shared_buffers"]) == ("32MB", "256MB")

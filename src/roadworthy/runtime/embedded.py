@@ -321,6 +321,8 @@ def tuning(memory: int) -> dict[str, str]:
         "autovacuum_naptime": "15s",
         "autovacuum_vacuum_scale_factor": "0.05",
         "autovacuum_analyze_scale_factor": "0.02",
+        # Not "$user" first: that is called as the library's schema is, whose tables would stand before a service's own.
+        "search_path": "public",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%a: ",

@@ -120,7 +120,9 @@ async def sign_in(page: Page) -> None:
 
 
 async def test_it_shows_how_all_goes_to_who_has_the_key(page: Page, site: Site) -> None:
-    await expect(page.get_by_role("region", name="Health", exact=True)).to_contain_text("Mean confidence", timeout=40_000)
+    await expect(page.get_by_role("region", name="Health", exact=True)).to_contain_text(
+        "Mean confidence", timeout=40_000
+    )
     await expect(page.get_by_role("img", name=re.compile(r"excellent \d+ %"))).to_be_visible()
     await page.get_by_text("By metric").click()
     await expect(page.get_by_role("rowheader", name="Resting heart rate")).to_be_visible()
