@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PINNED = --require-hashes --requirement $(1) --constraint $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit bench cache-tests format lock .venv
+.PHONY: help run test check emit audit bench cache-tests format lock .venv
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ test: .venv ## Run every test that this machine has the programs for, and say wh
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
-check: .venv ## Lint, types, layering, and the services' own declarations
+check: .venv ## Lint, types, layering, the services' declarations, and what is emitted from them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,6 +30,8 @@ check: .venv ## Lint, types, layering, and the services' own declarations
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src services
 	$(BIN)/roadworthy check sitesearch.service:service
 	$(BIN)/roadworthy check vitals.service:service
+	$(BIN)/roadworthy emit sitesearch.service:service --to services/sitesearch/deploy --check
+	$(BIN)/roadworthy emit vitals.service:service --to services/vitals/deploy --check
 
 audit: .venv ## Ask for known weaknesses of the pinned dependencies (needs a registry that tells of them)
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement constraints.txt
@@ -45,6 +47,10 @@ cache-tests: .venv ## Run the public suite for HTTP caches (SUITE=a clone of htt
 format: .venv ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+emit: .venv ## Emit the services' deploy/ anew (after changing a declaration)
+	$(BIN)/roadworthy emit sitesearch.service:service --to services/sitesearch/deploy
+	$(BIN)/roadworthy emit vitals.service:service --to services/vitals/deploy
 
 lock: .venv ## Resolve the constraints files anew (after changing a dependency)
 	$(BIN)/python scripts/lock.py

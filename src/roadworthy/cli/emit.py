@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from roadworthy.emit.alertmanager import Receivers
     from roadworthy.emit.varnish import Origin
 
+_DIFFERS = {"missing": "missing", "changed": "changed"}
+_WRITTEN = {"missing": "written", "changed": "rewritten", "unchanged": "unchanged"}
+
 
 def add(commands: Any) -> None:
     """Add the command."""
@@ -118,8 +121,12 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         listed = [{"path": path, "state": state} for path, state in states.items()]
         print_json({"ok": ok, "directory": str(options.to), "files": listed})
+    elif options.check and ok:
+        print(f"all {len(files)} files in {options.to} are as the declaration has them")
     else:
-        print_table(("STATE", "FILE"), [(state, options.to / path) for path, state in states.items()])
+        words = _DIFFERS if options.check else _WRITTEN
+        told = [(words[state], options.to / path) for path, state in states.items() if state in words]
+        print_table(("STATE", "FILE"), told)
     return DONE if ok else NO
 
 
