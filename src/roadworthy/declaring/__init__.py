@@ -1,0 +1,1 @@
+"""The methods by which a Service declares, one module for each part of it."""

@@ -1,0 +1,120 @@
+"""What a service declares of metrics, objectives, alerts and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from roadworthy.declaring.base import Declaring
+from roadworthy.duration import seconds
+from roadworthy.errors import DeclarationError
+from roadworthy.handles.metrics import Counter, Gauge, Histogram
+from roadworthy.health.spec import RESERVED, Check, Observe
+from roadworthy.objectives.spec import AlertExample, AlertSpec, ObjectiveSpec, Severity
+from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
+
+
+class Promises(Declaring):
+    """Declares metrics, objectives, alerts and checks."""
+
+    def counter(self, name: str, help: str, *, labels: Mapping[str, Iterable[str] | None] | None = None) -> Counter:
+        """Declare a counter. `labels` gives each label's allowed values, or None to leave them open (at most 100)."""
+        return Counter(self, self._metric(name, "counter", help, labels))
+
+    def gauge(self, name: str, help: str, *, labels: Mapping[str, Iterable[str] | None] | None = None) -> Gauge:
+        """Declare a gauge. `labels` as for `counter`."""
+        return Gauge(self, self._metric(name, "gauge", help, labels))
+
+    def histogram(
+        self,
+        name: str,
+        help: str,
+        *,
+        labels: Mapping[str, Iterable[str] | None] | None = None,
+        buckets: Sequence[float] = LATENCY_BUCKETS,
+    ) -> Histogram:
+        """Declare a histogram. `buckets` are its upper bounds in the unit of its name; `labels` as for `counter`."""
+        return Histogram(self, self._metric(name, "histogram", help, labels, tuple(buckets)))
+
+    def _metric(
+        self,
+        name: str,
+        kind: Kind,
+        help: str,
+        labels: Mapping[str, Iterable[str] | None] | None,
+        buckets: tuple[float, ...] = (),
+    ) -> MetricSpec:
+        allowed = {key: None if values is None else tuple(values) for key, values in (labels or {}).items()}
+        spec = MetricSpec(name, kind, help, service_labels(name, allowed), buckets)
+        self.declared.add("metric", spec)
+        return spec
+
+    def slo(
+        self,
+        name: str,
+        *,
+        objective: float,
+        under: timedelta | None = None,
+        route: str | None = None,
+        metric: str | None = None,
+        minimum_events: int = 20,
+    ) -> None:
+        """Promise that a share `objective` of requests succeeds or, with `under`, is answered within that time.
+
+        `route` ("GET /search") narrows it to one route. `metric` names a histogram in seconds to measure instead of
+        HTTP's. The alerts on it want `minimum_events` in their window: one bad event of a few calls nobody.
+        """
+        self.declared.add("objective", ObjectiveSpec(name, objective, under, route, metric, minimum_events))
+
+    def alert(
+        self,
+        name: str,
+        *,
+        expr: str,
+        severity: Severity,
+        runbook: str,
+        for_: timedelta = timedelta(0),
+        summary: str | None = None,
+        example: AlertExample | None = None,
+    ) -> None:
+        """Declare an alert: tell people when the PromQL `expr` has been true for `for_`.
+
+        `severity` is `critical`, `warning` or `business`; `runbook` says what to look at first. `example` has series
+        with which it fires and others with which it does not, so that what is emitted can be tested.
+        """
+        self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name, example))
+
+    def check(
+        self,
+        name: str,
+        *,
+        critical: bool = False,
+        readiness: bool = False,
+        timeout: timedelta = seconds(1),
+        every: timedelta = seconds(5),
+        failures: int = 2,
+        successes: int = 2,
+        groups: Sequence[str] = (),
+    ) -> Callable[[Observe], Observe]:
+        """Make an async function a check of `/health`: it returns what it observed, or raises what is wrong.
+
+        A failure, or no answer within `timeout`, is a warning, and fails the whole where `critical`. `readiness` opts
+        the check into `/readyz`. It is looked at about `every` so often, in the background; `failures` looks in a row
+        that fail are one failure, and as many as `successes` end it. The operations port tells of the checks in one of
+        `groups` alone at `/health/GROUP`.
+
+        It runs in each process that answers probes, the supervisor included, which opens no resources: look at the
+        database. With an `every` of 0 it runs whenever it is asked for, which is for what is in the process's memory.
+        """
+        if name in RESERVED:
+            raise DeclarationError(f"check {name!r} comes with every service; choose another name")
+        if isinstance(groups, str):
+            raise DeclarationError(f"check {name!r} has groups={groups!r}; write a sequence, as in ({groups!r},)")
+
+        def declare(function: Observe) -> Observe:
+            chosen = tuple(groups)
+            check = Check(name, function, critical, readiness, timeout, every, failures, successes, chosen)
+            self.declared.add("check", check)
+            return function
+
+        return declare
