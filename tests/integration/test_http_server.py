@@ -17,10 +17,10 @@ from starlette.websockets import WebSocket
 
 from roadworthy import Service, seconds
 from roadworthy.binding import Binding
+from roadworthy.catalogue import catalogue
 from roadworthy.http.stack import Stack, install
 from roadworthy.runtime.web import serving
 from roadworthy.telemetry import logging
-from roadworthy.telemetry.metrics import catalogue
 from roadworthy.telemetry.registry import MetricRegistry
 
 
@@ -73,7 +73,7 @@ def listener() -> Iterator[socket.socket]:
 async def served(listener: socket.socket) -> AsyncIterator[tuple[Stack, MetricRegistry, httpx.AsyncClient]]:
     service = Service("tested", version="1.0.0")
     stack = install(application(), service)
-    metrics = MetricRegistry(catalogue())
+    metrics = MetricRegistry(catalogue(service.spec))
     unused: Any = None
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with (

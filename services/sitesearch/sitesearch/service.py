@@ -112,7 +112,7 @@ service.browsers(
 service.bounds(body=256 * 1024)
 
 # While there are more requests than it can answer, it answers what it can in time: first those that change something.
-service.shedding()
+service.shedding(initial=100)
 
 # What it measures.
 searches = service.counter(

@@ -25,7 +25,9 @@ async def running(
     patch: pytest.MonkeyPatch, *sites: Site, limits: Limits = QUICK, guard: EgressGuard | None = None
 ) -> AsyncIterator[None]:
     """The service with a worker at work, allowed to crawl `sites` or what `guard` lets pass."""
-    guard = guard or EgressGuard(frozenset(("127.0.0.1", site.port) for site in sites))
+    guard = guard or EgressGuard(
+        frozenset(("127.0.0.1", site.port) for site in sites), variable="SITESEARCH_ALLOW_HOSTS"
+    )
     patch.setattr(jobs.crawler, "_open", lambda: Crawler.open(guard, limits))
     async with testing.running(service), working():
         yield

@@ -39,9 +39,6 @@ service.browsers(
 service.bounds(body=16 * 1024, deadline=seconds(5))
 service.bounds("POST /webhooks/{provider}", body=1024 * 1024)
 
-# While there are more requests than it can answer, those that look go first: a webhook that is not kept comes again.
-service.shedding(critical=("POST /webhooks/{provider}",))
-
 # What it measures.
 webhooks = service.counter(
     "webhooks_total",

@@ -20,6 +20,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from launching import launched, until
 from roadworthy.runtime.lifecycle import published
 from vitals import sample
+from vitals.webhooks.providers import PROVIDERS
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -75,10 +76,12 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     environ = {"VITALS_OPERATOR_KEY": KEY, "VITALS_SECRET_AGGREGATOR": SECRET}
     async with launched(directory, "run", "vitals.service:service", environ=environ) as service:
         url = await service.site()
-        for payload in sample.payloads(3, 3, random.Random(1), datetime.now(UTC)):
-            body = json.dumps(payload).encode()
-            problem = await asyncio.to_thread(sample.send, f"{url}/webhooks/aggregator", body, (SECRET.encode(),))
-            assert problem is None, problem
+        provider = PROVIDERS["aggregator"]
+        with provider.secret.opened(environ):
+            for payload in sample.payloads(3, 3, random.Random(1), datetime.now(UTC)):
+                body = json.dumps(payload).encode()
+                problem = await asyncio.to_thread(sample.send, f"{url}/webhooks/aggregator", body, provider)
+                assert problem is None, problem
         dsn = published(directory / "data")
         connection = await asyncpg.connect(dsn)
         found = Site(url, await service.operations(), connection)
