@@ -38,7 +38,10 @@ def free_port() -> int:
 async def exporting(text: Callable[[], str]) -> AsyncIterator[int]:
     """Answer every request with an exposition."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             body = text().encode()
@@ -52,6 +55,10 @@ async def exporting(text: Callable[[], str]) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for writer in writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 @contextmanager

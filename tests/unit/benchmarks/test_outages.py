@@ -26,7 +26,10 @@ from benchmarks.outages.traffic import Answered, Kind, Traffic  # noqa: E402
 
 @asynccontextmanager
 async def _echo() -> AsyncIterator[int]:
+    writers: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with contextlib.suppress(OSError):
             while data := await reader.read(1000):
                 writer.write(data)
@@ -35,6 +38,10 @@ async def _echo() -> AsyncIterator[int]:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        for writer in writers:
+            writer.transport.abort()
+        # What is aborted closes in the loop's next passes.
+        await asyncio.sleep(0.01)
 
 
 class Client:

@@ -57,11 +57,15 @@ async def test_what_is_asked() -> None:
 
 
 async def test_a_real_server() -> None:
+    served = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
+        served.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -69,6 +73,8 @@ async def test_a_real_server() -> None:
     async with server:
         (reading,) = await check()
         assert reading.status == "pass"
+        async with asyncio.timeout(10):
+            await served.wait()
     with pytest.raises(NoResponse):
         await check()
 

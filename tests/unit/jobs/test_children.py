@@ -54,8 +54,10 @@ def line(process: psutil.Process) -> list[str]:
 
 
 async def test_a_job_runs_in_a_child_with_its_arguments_and_its_identity(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Whatever another test made of the log of this process.
+    monkeypatch.setattr("roadworthy.telemetry.logging.current", lambda: ("json", "info"))
     async with working(JOBS["note"]) as stage:
         for n in range(2):
             await stage.enqueue("note", path=str(tmp_path / str(n)), text=f"é{n}", at="2030-01-01T00:00:00Z")
