@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 PROGRAMS = {
     "amtool": lambda: shutil.which("amtool") is not None,
@@ -61,3 +64,22 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if message := config.stash.get(_LEFT_OUT, None):
         terminalreporter.write_line(f"left out: {message}", yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """Leave the log as it was: which tests share a process is not settled."""
+    root = logging.getLogger()
+    config, configured, level = structlog.get_config(), structlog.is_configured(), root.level
+    ours = [handler for handler in root.handlers if _is_ours(handler)]
+    yield
+    if configured:
+        structlog.configure(**config)
+    else:
+        structlog.reset_defaults()
+    root.setLevel(level)
+    root.handlers[:] = [*ours, *(handler for handler in root.handlers if not _is_ours(handler))]
+
+
+def _is_ours(handler: logging.Handler) -> bool:
+    return isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter)
