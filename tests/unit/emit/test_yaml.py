@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from roadworthy.emit.yaml import Value, document
-
-yaml = pytest.importorskip("yaml")
 
 _texts = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"), max_size=30)
 _plain = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), _texts)
