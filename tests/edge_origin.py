@@ -102,13 +102,13 @@ async def proxy(port: int, directory: Path, *command: str) -> AsyncIterator[http
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
         await _listening(port, process, log)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
     finally:
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), 20)
+                await asyncio.wait_for(process.wait(), 60)
             except TimeoutError:
                 process.kill()
                 await process.wait()

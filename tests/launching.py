@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 TARGET = f"{HERE / 'tenant.py'}:service"
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 40.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
     try:
         async with asyncio.timeout(seconds):
             while not await condition():
@@ -35,7 +35,7 @@ class Launched:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[str] = []
-        self.client = httpx.AsyncClient(timeout=30)
+        self.client = httpx.AsyncClient(timeout=60)
 
     async def said(self, pattern: str, seconds: float = 60.0) -> re.Match[str]:
         """Wait for a line that matches."""
@@ -127,7 +127,7 @@ async def launched(
             await process.wait()
 
 
-async def gone(processes: list[psutil.Process], seconds: float = 30.0) -> None:
+async def gone(processes: list[psutil.Process], seconds: float = 60.0) -> None:
     """Wait until none of the processes runs any more."""
 
     async def all_gone() -> bool:

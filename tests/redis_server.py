@@ -42,7 +42,7 @@ class RedisServer:
     def launch(self) -> None:
         """Start it, and wait until it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as connection:
                 connection.sendall(b"PING\r\n")
@@ -70,7 +70,7 @@ class RedisServer:
     async def execute(self, *parts: str | int) -> object:
         """Do one command on a connection of its own."""
         address = Address(port=self.port)
-        link = await connect(address, lambda: Link(5.0, lambda _: None), name="test", patience=5.0, security=None)
+        link = await connect(address, lambda: Link(60.0, lambda _: None), name="test", patience=60.0, security=None)
         try:
             return await link.send(pack(*parts))
         finally:
@@ -108,5 +108,5 @@ def free_port() -> int:
 
 async def begun(url: str, service: str) -> None:
     """Have the caches of `service` have begun long ago, so that no stamp is too old for the server."""
-    async with Connection.open(Address.parse(url), name="test", timeout=timedelta(seconds=5)) as connection:
+    async with Connection.open(Address.parse(url), name="test", timeout=timedelta(seconds=60)) as connection:
         await connection.execute("SET", f"{service}:cache:v1:epoch", bytes(8))

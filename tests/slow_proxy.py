@@ -28,7 +28,7 @@ class SlowProxy:
             for connection in self._connections:
                 connection.cancel()
             if self._connections:
-                await asyncio.wait(self._connections, timeout=5)
+                await asyncio.wait(self._connections, timeout=60)
             await server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -70,7 +70,7 @@ class Visits:
     @asynccontextmanager
     async def worked_on(self, engine: Engine, workers: int = 2) -> AsyncIterator[None]:
         spec, stop = self.service.spec, asyncio.Event()
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for n in range(workers):
                 metrics = MetricRegistry(CATALOGUE)
                 worker = Worker(engine, spec.jobs, spec.queues, name=f"w{n}", metrics=metrics, poll=HOUR)

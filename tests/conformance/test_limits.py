@@ -143,7 +143,7 @@ async def test_a_full_queue_puts_nothing_aside(backend: Backend) -> None:
     assert (counts.ready, counts.blocked) == (2, 0)
     async with backend.engine.listen() as hints:
         await done(backend, first[0])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await anext(hints) == "mail"
     assert numbers(await claim(backend, [THREE_IN_QUEUE])) == [3]
 
@@ -199,7 +199,7 @@ async def test_a_rate_of_a_whole_queue_wakes_its_workers_when_there_is_room(back
     async with backend.engine.listen() as hints:
         await backend.advance(6 * SECOND)
         assert await backend.engine.promote() is None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await anext(hints) == "mail"
     assert numbers(await claim(backend, [QUEUE_RATE])) == [2]
 
@@ -277,7 +277,7 @@ async def test_a_paused_queue_is_left_alone_until_it_is_resumed(backend: Backend
     await backend.engine.enqueue([new_job(3)])
     async with backend.engine.listen() as hints:
         assert await operations.resume("mail")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await anext(hints) == "mail"
     assert not await operations.resume("mail")
     assert numbers(await claim(backend, [])) == [1, 2, 3]

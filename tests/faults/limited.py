@@ -19,9 +19,9 @@ TIMEOUT = 0.02
 PATIENT = 2.0
 """The time-out of those that do not test it."""
 NAMES = ("allowing", "denying", "sharing")
-GENEROUS = 10
-"""How many times as long as declared a busy machine may take."""
-PATIENCE = 20.0
+GENEROUS = 40
+"""How many times as long as declared a busy machine may take; that is less than thirty time-outs one after another."""
+PATIENCE = 60.0
 
 
 class Limited:

@@ -64,7 +64,7 @@ async def cut_short(dsn: str, pool: Pool, number: int, *arguments: str) -> tuple
     async with command(dsn, *arguments) as running:
         await until(under_way, "the first batch")
         running.send_signal(number)
-        _, said = await asyncio.wait_for(running.communicate(), 30)
+        _, said = await asyncio.wait_for(running.communicate(), 60)
         return running.returncode, said.decode()
 
 

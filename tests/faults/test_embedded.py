@@ -38,7 +38,7 @@ OWNER = """
 
     asyncio.run(main())
 """
-LIMIT = timedelta(seconds=30)
+LIMIT = timedelta(seconds=60)
 
 
 async def gone(data: Path) -> None:

@@ -23,6 +23,8 @@ from roadworthy.runtime.embedded import EmbeddedPostgres
 from schema import create_job_tables
 
 _SCRIPT = Path(__file__).with_name("worker_process.py")
+LONG = 30.0
+"""A lease in seconds that ends in no test."""
 _TABLE = "CREATE TABLE effects (n int NOT NULL, what text NOT NULL, attempt int NOT NULL, worker text NOT NULL)"
 
 
@@ -30,7 +32,7 @@ def new_job(job: str, n: int, *, attempts: int = 5, delay: timedelta | None = No
     return NewJob("work", job, json.dumps({"n": n, **more}).encode(), attempts, delay=delay)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 40.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
@@ -44,7 +46,7 @@ class WorkerProcess:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    async def ended(self, seconds: float = 30.0) -> int:
+    async def ended(self, seconds: float = 60.0) -> int:
         async with asyncio.timeout(seconds):
             return await self.process.wait()
 
@@ -108,7 +110,7 @@ async def test_a_paused_worker_that_wakes_after_its_lease_is_rejected_and_says_s
     async with scene.worker("paused") as paused:
         await scene.begun()
         paused.send(signal.SIGSTOP)
-        async with scene.worker("other"):
+        async with scene.worker("other", lease=LONG):
             await scene.begun(2)
             await scene.finished()
         paused.send(signal.SIGCONT)
@@ -127,8 +129,8 @@ async def test_a_paused_worker_that_wakes_after_its_lease_is_rejected_and_says_s
 
 
 async def test_heartbeats_keep_a_job_longer_than_its_lease(scene: Scene) -> None:
-    await scene.engine.enqueue([new_job("slow", 1, seconds=3.5)])
-    async with scene.worker("one"), scene.worker("two"):
+    await scene.engine.enqueue([new_job("slow", 1, seconds=7.0)])
+    async with scene.worker("one", lease=3.0), scene.worker("two", lease=3.0):
         await scene.finished()
     ((n, attempt, _),) = await scene.effects()
     assert (n, attempt) == (1, 1)
@@ -140,7 +142,7 @@ async def test_a_job_of_a_killed_worker_is_run_by_another(scene: Scene) -> None:
         await scene.begun()
         killed.send(signal.SIGKILL)
         await killed.ended()
-        async with scene.worker("other") as other:
+        async with scene.worker("other", lease=LONG) as other:
             await scene.finished()
             assert "job rescued" in other.events()
     assert await scene.effects() == [(1, 2, "other")]
@@ -191,8 +193,8 @@ async def test_a_clock_ten_minutes_wrong_changes_nothing(scene: Scene) -> None:
     await scene.engine.enqueue([new_job("slow", n, seconds=2.5) for n in range(4)])
     await scene.engine.enqueue([new_job("quick", 10, delay=timedelta(seconds=3))])
     async with (
-        scene.worker("fast", skew_seconds=600, concurrency=2) as fast,
-        scene.worker("slow", skew_seconds=-600, concurrency=2) as slow,
+        scene.worker("fast", skew_seconds=600, concurrency=2, lease=5.0) as fast,
+        scene.worker("slow", skew_seconds=-600, concurrency=2, lease=5.0) as slow,
     ):
         await scene.begun(4)
         assert 10 not in [n for n, _, _ in await scene.effects()]
@@ -204,8 +206,8 @@ async def test_a_clock_ten_minutes_wrong_changes_nothing(scene: Scene) -> None:
 
 
 async def test_sigterm_finishes_what_runs_and_returns_the_rest(scene: Scene) -> None:
-    await scene.engine.enqueue([new_job("slow", n, seconds=1.5) for n in range(100)])
-    async with scene.worker("leaver", concurrency=20) as leaver:
+    await scene.engine.enqueue([new_job("slow", n, seconds=3.0) for n in range(100)])
+    async with scene.worker("leaver", concurrency=20, lease=LONG, grace=60.0) as leaver:
         await scene.begun(20)
         leaver.send(signal.SIGTERM)
         assert await leaver.ended() == 0
@@ -217,7 +219,7 @@ async def test_sigterm_finishes_what_runs_and_returns_the_rest(scene: Scene) -> 
 
 async def test_what_outlasts_the_grace_is_returned_uncounted(scene: Scene) -> None:
     await scene.engine.enqueue([new_job("slow", 1, seconds=60.0)])
-    async with scene.worker("leaver", grace=0.2) as leaver:
+    async with scene.worker("leaver", grace=0.2, lease=LONG) as leaver:
         await scene.begun()
         leaver.send(signal.SIGTERM)
         assert await leaver.ended() == 0
@@ -227,7 +229,7 @@ async def test_what_outlasts_the_grace_is_returned_uncounted(scene: Scene) -> No
 
 async def test_workers_survive_the_loss_of_every_connection(scene: Scene) -> None:
     await scene.engine.enqueue([new_job("slow", n, seconds=0.3) for n in range(40)])
-    async with scene.worker("survivor", lease=5.0) as survivor:
+    async with scene.worker("survivor", lease=LONG) as survivor:
         await scene.begun(5)
         await scene.pool.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -25,7 +25,7 @@ _WAITING = "SELECT application_name FROM pg_stat_activity WHERE wait_event_type 
 HOUR = timedelta(hours=1)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 40.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
@@ -148,7 +148,7 @@ async def test_a_night_in_which_clocks_change_and_schedulers_come_and_go(
         await scene.fired("hourly", 8)
         for process in (late, sleepy):
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert await process.wait() == 0
     expected = {"nightly": nightly, "hourly": hourly, "quarterly": quarters}
     found = {schedule: (await scene.rows(schedule))[: len(times)] for schedule, times in expected.items()}
@@ -198,7 +198,7 @@ async def between_the_row_and_the_job(scene: Scene, fault: signal.Signals) -> No
             processes[struck].send_signal(signal.SIGCONT)
             await scene.said(struck, "cannot fire schedules")
             processes[struck].send_signal(signal.SIGTERM)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert await processes[struck].wait() == 0
         assert "schedule fired" not in scene.events(struck)
     assert await scene.rows("nightly") == tick

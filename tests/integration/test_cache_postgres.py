@@ -18,7 +18,7 @@ from roadworthy.database import driver, migration, queries
 from roadworthy.database.sweeping import STEP, Sweep
 
 SQL = queries.load_queries("roadworthy.cache")
-TIMEOUT = timedelta(seconds=20)
+TIMEOUT = timedelta(seconds=60)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_what_cannot_be_written_leaves_nothing_older_behind(store: Postgre
             await store.write([write("a", 6, data=bytes(2000)), write("b", 8)])
         assert await store.get_many(["a", "b"]) == [None, write("b", 9).record]
         assert await store.write([write("a", 7)]) == [True]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(heard) < 3:
                 await asyncio.sleep(0.01)
     assert [(change.name, change.stamp) for change in heard] == [("a", 6), ("b", 8), ("a", 7)]

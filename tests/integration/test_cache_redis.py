@@ -26,7 +26,7 @@ from unit.redis.scripted import until
 
 pytestmark = pytest.mark.needs("redis-server")
 
-TIMEOUT = timedelta(seconds=5)
+TIMEOUT = timedelta(seconds=60)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ async def test_processes_share_their_caches_through_the_database() -> None:
         async with one.database.transaction():
             await one.sell()
             assert await other.stock(1) == 10
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await other.stock(1) != 9:
                 await asyncio.sleep(0.005)
         assert await one.stock(1) == 9

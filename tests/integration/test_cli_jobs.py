@@ -369,7 +369,7 @@ class Screen:
     def type(self, keys: str) -> None:
         os.write(self.controller, keys.encode())
 
-    def until(self, pattern: str, seconds: float = 20.0) -> None:
+    def until(self, pattern: str, seconds: float = 60.0) -> None:
         """Read until what was shown after the last call matches."""
         deadline, seen = time.monotonic() + seconds, ""
         while not re.search(pattern, seen, re.DOTALL):

@@ -187,7 +187,7 @@ async def worker(keys: str | None = key(1), name: str = "w") -> AsyncIterator[No
 
 
 async def until(met: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await met():
             await asyncio.sleep(0.01)
 

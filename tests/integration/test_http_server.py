@@ -79,7 +79,7 @@ async def served(listener: socket.socket) -> AsyncIterator[tuple[Stack, MetricRe
     async with (
         service.bind(Binding(unused, unused, metrics)),
         serving(stack, listener, grace=seconds(5)),
-        httpx.AsyncClient(base_url=address, timeout=10) as client,
+        httpx.AsyncClient(base_url=address, timeout=60) as client,
     ):
         yield stack, metrics, client
 
@@ -132,7 +132,7 @@ async def test_a_websocket_that_fails_is_logged_once_with_its_ids(
     key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     masked_hi = b"\x81\x82\x00\x00\x00\x00hi"
     with structlog.testing.capture_logs(processors=[logging._in_context]) as lines:
-        async with served(listener), asyncio.timeout(30):
+        async with served(listener), asyncio.timeout(60):
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             writer.write(b"GET /talk HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
             writer.write(b"X-Request-ID: w-1\r\n" + key + b"\r\n" + masked_hi)

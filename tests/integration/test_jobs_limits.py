@@ -309,7 +309,7 @@ async def test_a_process_that_stops_before_a_commit_does_not_keep_others_from_cl
             pass
 
     finishing = asyncio.create_task(finish())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await stopped.wait()
         # This one needs the counter, which is let go with the transaction: the slot is taken as before.
         await engine.enqueue([of_user("ann")])

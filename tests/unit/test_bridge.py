@@ -76,7 +76,7 @@ async def test_a_context_manager_is_entered_and_left_in_one_task(bridge: Bridge)
     async def painted() -> AsyncIterator[str]:
         task = asyncio.current_task()
         token = COLOUR.set("blue")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             try:
                 yield "paint"
             except KeyError as error:

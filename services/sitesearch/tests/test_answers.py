@@ -102,7 +102,7 @@ async def test_a_crawl_ends_what_was_known_once_and_not_with_each_page(monkeypat
         assert [each.pages for each in await answers.list_sites()] == [0]
         await crawl(site)
         # The commit that ended the crawl may be seen a moment before what follows it.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (shown := await answers.search(slug, "violets")) is None or shown.total != len(names):
                 await asyncio.sleep(0.02)
         listed = await answers.list_sites()

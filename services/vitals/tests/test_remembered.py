@@ -186,7 +186,7 @@ async def test_a_refresh_in_a_worker_shows_in_the_web_process() -> None:
             worker = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", REFRESH), env={**os.environ, **environment}, cwd=Path(__file__).parent
             )
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(60):
                 assert await worker.wait() == 0
                 while [each.value for each in await remembered.latest_of(user)] != [71]:
                     await asyncio.sleep(0.02)

@@ -21,7 +21,7 @@ class Ear:
     def interrupted(self) -> None:
         self.heard.append(None)
 
-    async def until(self, enough: Callable[[], bool], seconds: float = 20.0) -> None:
+    async def until(self, enough: Callable[[], bool], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not enough():
                 await asyncio.sleep(0.005)

@@ -35,7 +35,7 @@ class Loading:
         self.calls += 1
         self.began.set()
         value, error = self.value, self.error
-        await asyncio.wait_for(self.go.wait(), 20)
+        await asyncio.wait_for(self.go.wait(), 60)
         if error is not None:
             raise error
         return value
@@ -84,7 +84,7 @@ async def shop(
         yield cache
 
 
-async def until(condition: Callable[[], Any | Awaitable[Any]], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Any | Awaitable[Any]], seconds: float = 60.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while True:

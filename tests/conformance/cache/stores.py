@@ -24,7 +24,7 @@ SHARED = (pytest.param("redis", marks=pytest.mark.needs("redis-server")), "postg
 """Those that several processes can share."""
 KINDS = ("dictionary", *SHARED)
 
-TIMEOUT = timedelta(seconds=5)
+TIMEOUT = timedelta(seconds=60)
 
 _CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()

@@ -107,12 +107,12 @@ async def test_what_is_loaded_comes_out_alike_for_the_first_and_the_next(stage: 
 
 async def test_none_is_kept_for_its_own_time(stage: Stage) -> None:
     load = Quick(None)
-    async with stage.shop(negative_ttl=seconds(0.3)) as cache:
+    async with stage.shop(negative_ttl=seconds(1)) as cache:
         for _ in range(3):
             assert await cache.get_or_set("page", load) is None
         assert load.calls == 1
         assert await cache.get("page", "nothing") is None
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(1.05)
         assert await cache.get_or_set("page", load) is None
         assert load.calls == 2
 
@@ -179,10 +179,10 @@ async def test_a_time_out_is_an_error_and_what_comes_late_is_kept(stage: Stage) 
 
 
 async def test_a_value_is_refreshed_before_its_time(stage: Stage) -> None:
-    async with stage.shop(early=10.0, ttl=seconds(0.4)) as cache:
+    async with stage.shop(early=10.0, ttl=seconds(2)) as cache:
 
         async def slow() -> str:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             return "value"
 
         await cache.get_or_set("page", slow)

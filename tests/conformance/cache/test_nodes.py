@@ -227,8 +227,8 @@ async def test_one_process_at_a_time_holds_a_lock(backend: Backend) -> None:
 
 async def test_a_lock_is_renewed_while_it_is_held_and_says_when_it_was_lost(backend: Backend) -> None:
     async with shop(backend, 1) as a, shop(backend, 2) as b:
-        async with a._service.lock("index", lease=seconds(0.3)) as lease:
-            await asyncio.sleep(0.6)
+        async with a._service.lock("index", lease=seconds(1)) as lease:
+            await asyncio.sleep(1.5)
             assert not lease.lost
             store = b.open.tiers.node.store
             assert store is not None

@@ -242,7 +242,7 @@ async def test_after_an_interruption_a_node_is_told_so_before_the_next_change(ba
 
 async def eventually(store: Store, write: Write) -> None:
     """Write through a store that was cut off a moment ago."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await store.write([write])
@@ -397,7 +397,7 @@ async def test_the_store_is_down_when_its_server_is_gone(kind: Kind) -> None:
                 with pytest.raises(StoreDown):
                     await anext(store.names("", "*"))
         # One can neither be entered late nor keep anybody when it is left.
-        async with asyncio.timeout(30), store.listening(lambda _: None, lambda: None):
+        async with asyncio.timeout(60), store.listening(lambda _: None, lambda: None):
             pass
 
 

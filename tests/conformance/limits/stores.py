@@ -23,7 +23,7 @@ SHARED = (pytest.param("redis", marks=pytest.mark.needs("redis-server")), "postg
 KINDS = ("memory", *SHARED)
 ALL = ALGORITHMS
 
-TIMEOUT = timedelta(seconds=10)
+TIMEOUT = timedelta(seconds=60)
 BEGIN = 1_800_000_000.0
 """Unix time at which tests begin: a multiple of a minute, so that windows begin then, too."""
 INSTANT = 1e-4

@@ -54,7 +54,7 @@ class Client:
 
     async def say(self, text: bytes) -> bytes:
         self.writer.write(text)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.reader.readexactly(len(text))
 
     def close(self) -> None:

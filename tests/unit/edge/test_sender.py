@@ -77,7 +77,7 @@ class Stage:
 
     async def settle(self) -> None:
         async with self.running():
-            await asyncio.wait_for(self.sender.settled(), 10)
+            await asyncio.wait_for(self.sender.settled(), 60)
 
     def outcomes(self) -> dict[str, int]:
         counted: dict[str, int] = {}
@@ -254,10 +254,10 @@ async def test_a_limit_that_is_given_up_on_still_holds_back_others_but_not_for_e
     stage = Stage(lambda batch, number: Answer("limited", "429", 1e9) if number == 1 else ACCEPTED)
     stage.ask(tags=("a",))
     async with stage.running():
-        await asyncio.wait_for(stage.sender.settled(), 10)
+        await asyncio.wait_for(stage.sender.settled(), 60)
         assert stage.outcomes() == {"failed": 1}
         stage.ask(tags=("b",))
-        await asyncio.wait_for(stage.sender.settled(), 10)
+        await asyncio.wait_for(stage.sender.settled(), 60)
     assert [at for at, *_ in stage.sent] == [100.25, 1000.25]
 
 
@@ -297,7 +297,7 @@ async def test_the_end_gives_up_what_does_not_get_through_in_time() -> None:
     stage = Hanging(always(ACCEPTED))
     async with stage.running(drain=0.05):
         stage.ask(tags=("a", "b"))
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 60)
         stage.ask(tags=("c",), urls=("https://a.example/",))
     assert stage.outcomes() == {"failed": 4}
     assert all("process ended" in end.reason for end in stage.ended)
@@ -320,7 +320,7 @@ async def test_several_calls_are_on_their_way_at_once() -> None:
     values: list[tuple[Kind, str]] = [("url", f"https://a.example/{number}") for number in range(20)]
     sender.start()
     sender.ask(values)
-    await asyncio.wait_for(sender.settled(), 10)
+    await asyncio.wait_for(sender.settled(), 60)
     await sender.stop(1)
     assert most == 4
     assert sum(end.count for end in ended) == 20

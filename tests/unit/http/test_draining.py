@@ -103,7 +103,7 @@ async def test_a_drain_ends_event_streams_as_whole_responses(serve: Any) -> None
     async with serve(Starlette(routes=[Route("/{kind}", endless)])) as running:
         browser = Browser("/event-stream")
         request = asyncio.create_task(running.stack(browser.scope, browser.receive, browser.send))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await browser.reading.wait()
             running.stack.drain.start()
             await request
@@ -112,7 +112,7 @@ async def test_a_drain_ends_event_streams_as_whole_responses(serve: Any) -> None
         assert running.stack.drain.in_flight == 0
 
         late = Browser("/event-stream")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await running.stack(late.scope, late.receive, late.send)
         assert late.messages[-1] == {"type": "http.response.body", "body": b""}
 
@@ -121,7 +121,7 @@ async def test_a_drain_leaves_other_streams_to_finish(serve: Any) -> None:
     async with serve(Starlette(routes=[Route("/{kind}", endless)])) as running:
         browser = Browser("/plain")
         request = asyncio.create_task(running.stack(browser.scope, browser.receive, browser.send))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await browser.reading.wait()
             running.stack.drain.start()
             assert not (await asyncio.wait([request], timeout=0.05))[0]
@@ -134,7 +134,7 @@ async def test_who_else_cancels_a_stream_has_it_cancelled(serve: Any) -> None:
     async with serve(Starlette(routes=[Route("/{kind}", endless)])) as running:
         browser = Browser("/event-stream")
         request = asyncio.create_task(running.stack(browser.scope, browser.receive, browser.send))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await browser.reading.wait()
             request.cancel()
             with pytest.raises(asyncio.CancelledError):

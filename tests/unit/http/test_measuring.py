@@ -172,7 +172,7 @@ async def test_a_listener_that_leaves_a_stream_counts_as_499(serve: Any) -> None
 
     async with serve(app) as running:
         old_protocol = scope(path="/events", query_string=b"", asgi={"version": "3.0", "spec_version": "2.3"})
-        await asyncio.wait_for(running.stack(old_protocol, disconnecting, swallow), 5)
+        await asyncio.wait_for(running.stack(old_protocol, disconnecting, swallow), 60)
         assert running.counted() == {("GET", "/events", "499"): 1}
 
 

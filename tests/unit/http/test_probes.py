@@ -193,7 +193,7 @@ async def test_checks_are_looked_at_from_the_startup_to_the_shutdown_of_the_oper
             ended.set()
 
     before = asyncio.all_tasks()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await operations_app(Health(lambda: HealthState(), [Check("x", look)]), unread)(
             {"type": "lifespan"}, receive, send
         )

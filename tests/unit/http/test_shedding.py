@@ -157,7 +157,7 @@ async def test_a_stream_of_events_is_not_under_way_for_as_long_as_it_lasts(servi
     }
     async with asyncio.TaskGroup() as group:
         group.create_task(stack(scope, receive, send))
-        await asyncio.wait_for(began.wait(), 10)
+        await asyncio.wait_for(began.wait(), 60)
         gate = shedding(stack).gate
         assert gate is not None
         assert gate.in_flight == 0

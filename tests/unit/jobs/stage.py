@@ -46,7 +46,7 @@ class Stage:
         await self.engine.enqueue([NewJob("work", name, json.dumps(more).encode(), attempts) for _ in range(count)])
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await condition():
                 assert not self.task.done(), "the worker ended"
                 await asyncio.sleep(0.005)
@@ -72,7 +72,7 @@ class Stage:
         labels = {"queue": "work", "job": job, "outcome": outcome}
         return self.metrics.value("jobs_finished_total", labels) or 0.0
 
-    async def ended(self, seconds: float = 20) -> None:
+    async def ended(self, seconds: float = 60.0) -> None:
         self.stop.set()
         async with asyncio.timeout(seconds):
             await self.task
@@ -108,4 +108,4 @@ async def working(
     finally:
         if not task.done():
             task.cancel()
-            await asyncio.wait([task], timeout=5)
+            await asyncio.wait([task], timeout=60)

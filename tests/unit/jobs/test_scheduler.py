@@ -277,7 +277,7 @@ async def test_it_runs_until_told_to_stop_and_survives_outages() -> None:
     )
     stop = asyncio.Event()
     task = asyncio.create_task(scheduler.run(stop))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await waiting(engine) < 2 or not metrics.value("queue_ready", {"queue": "work"}):
             await asyncio.sleep(0.01)
         stop.set()

@@ -189,7 +189,7 @@ async def test_a_worker_whose_slots_are_all_stuck_says_so_and_ends(
     try:
         async with working(spec, concurrency=2, grace=0.1) as stage:
             await stage.enqueue("hangs", 3, attempts=1)
-            await asyncio.wait([stage.task], timeout=20)
+            await asyncio.wait([stage.task], timeout=60)
             with pytest.raises(WorkerStuck, match="all slots of queue 'work'"):
                 await stage.task
             assert not stage.worker.consumes

@@ -72,7 +72,7 @@ async def test_pruning_goes_on_while_there_is_more_and_waits_out_the_database(mo
 
     monkeypatch.setattr(stage.engine.flows, "prune", flaky)
     pruning = asyncio.create_task(stage.upkeep.prune())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await stage.left():
             await asyncio.sleep(0.005)
     pruning.cancel()

@@ -91,7 +91,7 @@ class Stage:
         await self.engine.enqueue([NewJob(queue, name, json.dumps(more).encode(), attempts) for _ in range(count)])
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await condition():
                 assert not self.task.done(), "the worker ended"
                 await asyncio.sleep(0.005)
@@ -115,7 +115,7 @@ class Stage:
         labels = {"queue": "work", "job": job, "outcome": outcome}
         return self.metrics.value("jobs_finished_total", labels) or 0.0
 
-    async def ended(self, seconds: float = 20) -> None:
+    async def ended(self, seconds: float = 60.0) -> None:
         self.stop.set()
         async with asyncio.timeout(seconds):
             await self.task
@@ -152,7 +152,7 @@ async def working(
     finally:
         if not task.done():
             task.cancel()
-            await asyncio.wait([task], timeout=5)
+            await asyncio.wait([task], timeout=60)
 
 
 async def test_jobs_run_with_their_arguments_and_are_gone() -> None:
@@ -350,7 +350,7 @@ async def test_a_lost_lease_cancels_the_attempt_and_says_so(log: io.StringIO) ->
         await stage.enqueue("long")
         await stage.came_to("running")
         stage.engine._store.kept.clear()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await cancelled.wait()
     assert stage.count("long", "fenced") == 1
     assert [line["reason"] for line in events(log) if line["event"] == "lease lost"] == [
@@ -418,7 +418,7 @@ async def test_a_backend_that_is_away_is_waited_for(log: io.StringIO) -> None:
         await stage.until(lambda: refused("claim"))
         await stage.until(lambda: refused("listen"))
         engine.down.discard("claim")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await ran.wait()
         await stage.until(lambda: refused("complete"))
         await stage.until(lambda: refused("heartbeat"))
@@ -491,8 +491,8 @@ async def test_cancelling_the_worker_cancels_its_jobs() -> None:
         await stage.enqueue("long")
         await stage.came_to("running")
         stage.task.cancel()
-        await asyncio.wait([stage.task], timeout=5)
-        async with asyncio.timeout(5):
+        await asyncio.wait([stage.task], timeout=60)
+        async with asyncio.timeout(60):
             await cancelled.wait()
         with pytest.raises(asyncio.CancelledError):
             await stage.task
@@ -539,7 +539,7 @@ async def test_a_claim_that_never_answers_does_not_hold_up_the_stop(monkeypatch:
             return []
 
     async with working(engine=Silent()) as stage:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asked.wait()
         await stage.ended(5)
 
@@ -744,10 +744,10 @@ async def test_an_unexpected_error_in_any_loop_ends_the_worker_loudly(method: st
         setattr(stage.engine, method, broken)
         if method == "listen":
             task = asyncio.create_task(stage.worker._listen())
-            await asyncio.wait([task], timeout=5)
+            await asyncio.wait([task], timeout=60)
             assert isinstance(task.exception(), ArithmeticError)
             return
-        await asyncio.wait([stage.task], timeout=10)
+        await asyncio.wait([stage.task], timeout=60)
         error = stage.task.exception()
         assert isinstance(error, ExceptionGroup)
         assert isinstance(error.exceptions[0], ArithmeticError)
@@ -764,7 +764,7 @@ async def test_an_attempt_without_an_outcome_ends_the_worker_loudly(monkeypatch:
     async with working(spec_of(note)) as stage:
         monkeypatch.setattr(stage.worker._record, "ran", broken)
         await stage.engine.enqueue([NewJob("work", "note", b"{}", 1)])
-        await asyncio.wait([stage.task], timeout=10)
+        await asyncio.wait([stage.task], timeout=60)
         error = stage.task.exception()
         assert isinstance(error, ExceptionGroup)
         assert isinstance(error.exceptions[0].__cause__, ArithmeticError)
@@ -803,7 +803,7 @@ async def test_a_worker_whose_claims_hang_says_so_and_ends(monkeypatch: pytest.M
 
     with pytest.raises(WorkerStuck, match="a claim from queue 'work' got no answer"):
         async with working(spec_of(nothing), grace=0.1, engine=Hanging()) as stage:
-            await asyncio.wait([stage.task], timeout=20)
+            await asyncio.wait([stage.task], timeout=60)
             assert not stage.worker.consumes
     assert "the worker can take no jobs any more and ends" in log.getvalue()
 

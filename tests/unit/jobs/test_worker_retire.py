@@ -50,7 +50,7 @@ class Stage:
         return found
 
     async def until_begun(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.begun < count:
                 await asyncio.sleep(0.005)
 
@@ -63,7 +63,7 @@ async def working() -> AsyncIterator[Stage]:
         yield stage
     finally:
         stage.stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await running
 
 
@@ -75,14 +75,14 @@ async def test_it_finishes_what_it_runs_and_takes_nothing_more() -> None:
         await asyncio.sleep(0)
         await stage.enqueue(3)
         stage.clock = 77.0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while stage.metrics.value("worker_heartbeat_timestamp_seconds", {"worker": "w1"}) != 77.0:
                 await asyncio.sleep(0.005)
         assert not retiring.done(), "far beyond the grace of the end"
         counts = await stage.counts()
         assert (counts.ready, counts.running) == (3, 2)
         stage.end.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await retiring
         counts = await stage.counts()
         assert (counts.ready, counts.running, stage.begun) == (3, 0, 2)
@@ -91,7 +91,7 @@ async def test_it_finishes_what_it_runs_and_takes_nothing_more() -> None:
 
 
 async def test_one_with_nothing_in_hand_is_done_at_once() -> None:
-    async with working() as stage, asyncio.timeout(10):
+    async with working() as stage, asyncio.timeout(60):
         await stage.worker.retire()
 
 
@@ -101,7 +101,7 @@ async def test_told_to_stop_meanwhile_it_drains_within_its_grace() -> None:
         await stage.until_begun(2)
         retiring = asyncio.create_task(stage.worker.retire())
         await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await retiring
     counts = await stage.counts()
     assert (counts.ready, counts.running) == (2, 0)

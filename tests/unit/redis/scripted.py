@@ -72,10 +72,10 @@ async def scripted() -> AsyncIterator[Scripted]:
         script.cut()
         await server.wait_closed()
         if script.serving:
-            await asyncio.wait(script.serving, timeout=5)
+            await asyncio.wait(script.serving, timeout=60)
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for a condition, with a bound."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -19,7 +19,7 @@ from roadworthy.redis.script import Script
 from unit.redis.scripted import Command, polite, scripted, until
 
 SHORT = timedelta(seconds=0.15)
-LONG = timedelta(seconds=5)
+LONG = timedelta(seconds=60)
 
 
 @asynccontextmanager

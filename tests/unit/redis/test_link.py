@@ -221,6 +221,6 @@ async def test_too_many_in_flight_make_callers_wait() -> None:
     waiting = asyncio.create_task(link.room())
     await asyncio.sleep(0)
     link.data_received(b":1\r\n")
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 60)
     link.drop("over")
     await _outcomes(futures)

@@ -10,11 +10,11 @@ from roadworthy.runtime.signals import Stop, stopping
 async def test_the_first_signal_asks_and_the_second_forces() -> None:
     with stopping() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await stop.requested.wait()
         assert not stop.forced.is_set()
         os.kill(os.getpid(), signal.SIGINT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await stop.forced.wait()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -36,6 +36,6 @@ async def test_a_signal_cancels_what_can_be_interrupted_and_no_more() -> None:
     stop = Stop()
     assert await stop.interrupting(work(0), lambda: True) is False
     stop.signal()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await stop.interrupting(work(600), lambda: True) is True
         assert await stop.interrupting(work(0.01), lambda: False) is False

@@ -41,7 +41,7 @@ async def send(installation: Installation, payloads: list[dict[str, Any]]) -> No
 
 async def until_writing(connection: Any) -> None:
     """Wait until a worker is in the middle of keeping observations."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INTO observations%'"
         ):
