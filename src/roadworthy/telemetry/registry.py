@@ -98,6 +98,12 @@ class Bound:
             raise TypeError(f"metric {self.spec.name!r} is no gauge without labels; only such a one can be tracked")
         self._metric.set_function(function)
 
+    def forget(self) -> None:
+        """Drop every series, so that what is no longer known is not exported; each is made anew when it is set."""
+        with self._lock:
+            self._children.clear()
+            self._metric.clear()
+
     def _create_known(self) -> None:
         """Create every series whose labels are all enumerated: a counter born at 1 would show no increase."""
         enumerated = [label.values for label in self.spec.labels if label.values is not None]
