@@ -35,7 +35,7 @@ def disk_check(
 
     async def run() -> Sequence[Reading]:
         path = directory()
-        if path is None or not (found := await _aside(lambda: statistics(path) if path.exists() else None)):
+        if path is None or not (found := await aside(lambda: statistics(path) if path.exists() else None)):
             return []
         free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
         status: Status = "fail" if _short(free, total, DISK_FAILS) else "pass"
@@ -78,7 +78,7 @@ def _bytes(number: int) -> str:
     return f"{number / 1024**3:.1f} GiB"
 
 
-async def _aside(function: Callable[[], os.statvfs_result | None]) -> os.statvfs_result | None:
+async def aside(function: Callable[[], os.statvfs_result | None]) -> os.statvfs_result | None:
     """Return what `function` does, from a thread that a disk which hangs may keep: the process ends without it."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[os.statvfs_result | None] = loop.create_future()
