@@ -29,6 +29,7 @@ from roadworthy.handles.secret import Secret
 from roadworthy.health.spec import Check
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.limits.spec import LimitSpec
+from roadworthy.objectives.panel import PanelSpec
 from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec
 from roadworthy.resilience.batching import BatchSpec
 from roadworthy.resilience.shedding_spec import SheddingSpec
@@ -90,6 +91,7 @@ class ServiceSpec:
     dependencies: tuple[DependencySpec, ...] = ()
     batches: tuple[BatchSpec, ...] = ()
     api_keys: tuple[ApiKeysSpec, ...] = ()
+    panels: tuple[PanelSpec, ...] = ()
 
 
 class Service(Data, Work, Calls, Requests, Promises):
@@ -168,6 +170,7 @@ class Service(Data, Work, Calls, Requests, Promises):
             dependencies=of("dependency"),
             batches=of("batch"),
             api_keys=of("api_keys"),
+            panels=of("panel"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""What a service declares of metrics, objectives, alerts and checks."""
+"""What a service declares of metrics, objectives, alerts, panels and checks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from roadworthy.duration import seconds
 from roadworthy.errors import DeclarationError
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.health.spec import RESERVED, Check, Observe
+from roadworthy.objectives.panel import PanelSpec, Unit
 from roadworthy.objectives.spec import AlertExample, AlertSpec, ObjectiveSpec, Severity
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
 
 
 class Promises(Declaring):
-    """Declares metrics, objectives, alerts and checks."""
+    """Declares metrics, objectives, alerts, panels and checks."""
 
     def counter(self, name: str, help: str, *, labels: Mapping[str, Iterable[str] | None] | None = None) -> Counter:
         """Declare a counter. `labels` gives each label's allowed values, or None to leave them open (at most 100)."""
@@ -83,6 +84,30 @@ class Promises(Declaring):
         with which it fires and others with which it does not, so that what is emitted can be tested.
         """
         self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name, example))
+
+    def panel(
+        self,
+        title: str,
+        *,
+        expr: str | Sequence[str],
+        unit: Unit = "short",
+        legend: str = "",
+        description: str = "",
+        may_be_empty: str = "",
+        alert: str | None = None,
+    ) -> None:
+        """Declare a panel of the service's dashboard: what the PromQL `expr`, or each of several, gives over time.
+
+        `unit` is what the values are: "s", "bytes", "percentunit" (0.5 is half), "reqps" and "ops" and "cps" (requests,
+        operations and anything else a second), "dtdurations" (seconds, shown as days and hours), "currencyUSD", "short"
+        or "none". `legend` names a series, with labels in braces as in "{{outcome}}". `may_be_empty` says why there may
+        be no data although all is well; without it, no data is taken for a fault. `alert` names the alert that looks at
+        the same, whose threshold is then drawn and whose runbook is linked. `$__rate_interval` in `expr` is the window
+        of a rate that fits what is shown.
+        """
+        expressions = (expr,) if isinstance(expr, str) else tuple(expr)
+        spec = PanelSpec(title, expressions, unit, legend, description, may_be_empty, alert)
+        self.declared.add("panel", spec)
 
     def check(
         self,
