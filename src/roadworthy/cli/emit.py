@@ -79,15 +79,28 @@ def _add_monitoring(parser: argparse.ArgumentParser) -> None:
         help="where Alertmanager listens (default: 127.0.0.1:9093)",
     )
     parser.add_argument(
+        "--prometheus",
+        type=_host_and_port,
+        default="127.0.0.1:9090",
+        metavar="HOST:PORT",
+        help="where Prometheus listens, to scrape itself (default: 127.0.0.1:9090)",
+    )
+    parser.add_argument(
         "--runbooks",
         default="runbooks",
         metavar="URL",
         help="where people read the runbooks, for the link in each alert (default: runbooks)",
     )
     parser.add_argument("--channel", default="#alerts", help="the chat's channel for warnings (default: #alerts)")
+    parser.add_argument(
+        "--pagerduty-url",
+        metavar="URL",
+        help="where pages go, in the EU https://events.eu.pagerduty.com/v2/enqueue (default: Alertmanager's)",
+    )
     parser.add_argument("--mail-to", metavar="ADDRESS", help="who gets alerts of business (default: the chat)")
     parser.add_argument("--mail-from", metavar="ADDRESS", help="who sends them")
     parser.add_argument("--mail-server", type=_host_and_port, metavar="HOST:PORT", help="the server that takes mail")
+    parser.add_argument("--mail-without-tls", action="store_true", help="that server, a relay near by, speaks no TLS")
     parser.add_argument(
         "--dead-mans-switch", metavar="URL", help="what is called each minute, and tells somebody when it is not"
     )
@@ -109,6 +122,7 @@ def run(options: argparse.Namespace) -> int:
             spec,
             targets=options.scrape or ("127.0.0.1:9100",),
             alerts_to=options.alertmanager,
+            prometheus_at=options.prometheus,
             runbooks_at=options.runbooks,
             receivers=_receivers(options),
         ),
@@ -134,8 +148,8 @@ def _receivers(options: argparse.Namespace) -> Receivers:
     from roadworthy.emit.alertmanager import Mail, Receivers
 
     parts = (options.mail_to, options.mail_from, options.mail_server)
-    mail = Mail(*parts) if all(parts) else None
-    return Receivers(channel=options.channel, mail=mail, switch=options.dead_mans_switch)
+    mail = Mail(*parts, tls=not options.mail_without_tls) if all(parts) else None
+    return Receivers(pager=options.pagerduty_url, channel=options.channel, mail=mail, switch=options.dead_mans_switch)
 
 
 def _noted(path: Path, text: str) -> str:

@@ -20,23 +20,26 @@ PAGE, CHAT, MAIL, SWITCH = "page", "chat", "mail", "dead-mans-switch"
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Who is written to, by whom, through which server ("host:port")."""
+    """Who is written to, by whom, through which server ("host:port"); `tls=False` is for a relay that speaks none."""
 
     to: str
     sender: str
     server: str
+    tls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
     """Where alerts go. Paths are of files that hold a secret, relative to alertmanager.yml.
 
-    `pages` holds PagerDuty's routing key, `chat` Slack's webhook, `channel` is the channel there. Without `mail`, what
-    is of business goes to the chat. `switch` is the address that the dead man's switch calls each minute, and that
-    tells somebody when it is not called.
+    `pages` holds PagerDuty's routing key, `pager` is the address of its events where that is not Alertmanager's default
+    (in the EU, or of what speaks its protocol). `chat` holds Slack's webhook, `channel` is the channel there. Without
+    `mail`, what is of business goes to the chat. `switch` is the address that the dead man's switch calls each minute,
+    and that tells somebody when it is not called.
     """
 
     pages: str = "secrets/pagerduty-routing-key"
+    pager: str | None = None
     chat: str = "secrets/slack-webhook"
     channel: str = "#alerts"
     mail: Mail | None = None
@@ -100,15 +103,14 @@ def _inhibition(source: Mapping[str, str], target: Mapping[str, str], about: str
 
 
 def _receivers(receivers: Receivers) -> list[Value]:
-    title = "{{ .CommonLabels.alertname }}: {{ .CommonAnnotations.summary }}"
+    # Rules of one name have summaries of their own, and of those that differ there is no common one.
+    title = "{{ .CommonLabels.service }} {{ .CommonLabels.alertname }}: {{ (index .Alerts 0).Annotations.summary }}"
     body = "{{ range .Alerts }}{{ .Annotations.description }} {{ .Annotations.runbook_url }}\n{{ end }}"
+    over = '{{ if eq .Status "resolved" }}Over: {{ end }}'
+    address: dict[str, Value] = {} if receivers.pager is None else {"url": receivers.pager}
+    page: Value = {**address, "routing_key_file": receivers.pages, "description": title, "severity": "critical"}
     found: list[Value] = [
-        {
-            "name": PAGE,
-            "pagerduty_configs": [
-                {"routing_key_file": receivers.pages, "description": title, "severity": "critical"},
-            ],
-        },
+        {"name": PAGE, "pagerduty_configs": [page]},
         {
             "name": CHAT,
             "slack_configs": [
@@ -116,14 +118,15 @@ def _receivers(receivers: Receivers) -> list[Value]:
                     "api_url_file": receivers.chat,
                     "channel": receivers.channel,
                     "send_resolved": True,
-                    "title": title,
+                    "title": over + title,
                     "text": body,
                 }
             ],
         },
     ]
     if (mail := receivers.mail) is not None:
-        email: Value = {"to": mail.to, "from": mail.sender, "smarthost": mail.server, "send_resolved": True}
+        plain: dict[str, Value] = {} if mail.tls else {"require_tls": False}
+        email: Value = {"to": mail.to, "from": mail.sender, "smarthost": mail.server, **plain, "send_resolved": True}
         found.append({"name": MAIL, "email_configs": [email]})
     if receivers.switch is None:
         found.append({"name": "nobody"})

@@ -17,16 +17,18 @@ def monitoring_files(
     *,
     targets: Sequence[str] = ("127.0.0.1:9100",),
     alerts_to: str = "127.0.0.1:9093",
+    prometheus_at: str = "127.0.0.1:9090",
     runbooks_at: str = RUNBOOKS,
     receivers: Receivers | None = None,
 ) -> Mapping[str, str]:
     """Return the text of each file, by its path below where they are emitted.
 
-    `targets` are the operations ports to scrape, `alerts_to` is Alertmanager's host and port, `runbooks_at` the address
-    at which people read the runbooks, `receivers` are who is told.
+    `targets` are the operations ports to scrape, `alerts_to` and `prometheus_at` the hosts and ports at which
+    Alertmanager and Prometheus listen, `runbooks_at` the address at which people read the runbooks, `receivers` are who
+    is told.
     """
     files = {
-        "prometheus/prometheus.yml": prometheus.configuration(spec, targets, alerts_to),
+        "prometheus/prometheus.yml": prometheus.configuration(spec, targets, alerts_to, prometheus_at),
         "prometheus/rules/watchdog.yml": prometheus.watchdog(runbooks_at),
         "alertmanager/alertmanager.yml": alertmanager.configuration(receivers or Receivers()),
     }

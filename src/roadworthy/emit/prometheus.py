@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from roadworthy.duration import days, seconds
+from roadworthy.duration import seconds
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.durations import written
 from roadworthy.emit.objectives import INTERVAL, burn_alerts, recording_rules
 from roadworthy.emit.ready import ready_alerts
 from roadworthy.emit.yaml import Value, document
 from roadworthy.objectives.burn import PERIOD
+from roadworthy.objectives.collection import RETENTION
 from roadworthy.service import ServiceSpec
-
-RETENTION = PERIOD + days(5)
-"""How long samples must be kept: a budget is counted over thirty days, and Prometheus keeps fifteen by itself."""
 
 SCRAPE_TIMEOUT = seconds(10)
 SAMPLES = 50_000
@@ -92,9 +90,10 @@ def watchdog(runbooks: str) -> str:
     return document({"groups": [{"name": "watchdog", "rules": [rule]}]}, HEADER)
 
 
-def configuration(spec: ServiceSpec, targets: Sequence[str], alertmanager: str) -> str:
+def configuration(spec: ServiceSpec, targets: Sequence[str], alertmanager: str, own: str = "127.0.0.1:9090") -> str:
     """Return prometheus.yml: scrapes the operations ports at `targets`, and tells the Alertmanager at `alertmanager`.
 
+    `own` is where it listens itself, and what it scrapes to be watched as well.
     It is to be started with `--storage.tsdb.retention.time` of RETENTION at least.
     """
     return document(
@@ -114,7 +113,7 @@ def configuration(spec: ServiceSpec, targets: Sequence[str], alertmanager: str) 
                     "sample_limit": SAMPLES,
                     "static_configs": [{"targets": list(targets), "labels": {"service": spec.name}}],
                 },
-                {"job_name": "prometheus", "static_configs": [{"targets": ["127.0.0.1:9090"]}]},
+                {"job_name": "prometheus", "static_configs": [{"targets": [own]}]},
             ],
         },
         HEADER,

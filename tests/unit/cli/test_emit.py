@@ -63,10 +63,18 @@ def test_who_is_told_is_said_on_the_command_line(
     assert main(["emit", target, "--to", str(to), *mail]) == 2
     assert "--mail-server" in capsys.readouterr().err
     assert not to.exists()
-    assert main(["emit", target, "--to", str(to), *mail, "--mail-server", "mail:25", "--channel", "#shop"]) == 0
+    mail += ["--mail-server", "mail:25"]
+    assert main(["emit", target, "--to", str(to), *mail, "--channel", "#shop"]) == 0
     written = (to / "alertmanager/alertmanager.yml").read_text()
     assert '"shop@example.org"' in written
     assert '"#shop"' in written
+    assert "require_tls" not in written
+    elsewhere = ["--mail-without-tls", "--pagerduty-url", "https://pages.example.org/"]
+    assert main(["emit", target, "--to", str(to), *mail, *elsewhere, "--prometheus", "127.0.0.1:9091"]) == 0
+    written = (to / "alertmanager/alertmanager.yml").read_text()
+    assert "require_tls: false" in written
+    assert 'url: "https://pages.example.org/"' in written
+    assert "127.0.0.1:9091" in (to / "prometheus/prometheus.yml").read_text()
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,11 @@ def test_a_services_own_alert_stands_for_the_one_of_its_name_that_comes_with_it(
 @pytest.mark.needs("amtool")
 @pytest.mark.parametrize(
     "receivers",
-    [Receivers(), Receivers(mail=Mail("a@example.org", "b@example.org", "mail:25"), switch="http://127.0.0.1:1/")],
+    [
+        Receivers(),
+        Receivers(mail=Mail("a@example.org", "b@example.org", "mail:25"), switch="http://127.0.0.1:1/"),
+        Receivers(pager="http://127.0.0.1:1/", mail=Mail("a@example.org", "b@example.org", "mail:25", tls=False)),
+    ],
 )
 def test_alertmanager_takes_its_configuration(tmp_path: Path, receivers: Receivers) -> None:
     config = written(shop(), tmp_path, receivers) / "alertmanager/alertmanager.yml"
