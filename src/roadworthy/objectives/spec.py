@@ -13,6 +13,9 @@ from roadworthy.errors import DeclarationError
 Severity = Literal["critical", "warning", "business"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "business")
 
+ObjectiveKind = Literal["availability", "latency", "job success", "job latency", "freshness", "quality"]
+"""What an objective promises: of requests or a histogram, of jobs, of what is kept up to date, of events by a label."""
+
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
 _OBJECTIVE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _SERIES = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?")
@@ -24,10 +27,13 @@ _ALERT_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
 class ObjectiveSpec:
     """A service level objective: the share of events, between 0 and 1, that are to be good.
 
-    Without `under` an event is a request and good means that it was not answered with a 5xx. With `under` good means
-    within that time; `metric` names the histogram that is measured, by default the HTTP one. `route` ("GET /search")
-    narrows either to one route. Alerts on it want `minimum_events` in their window, so that one bad event of a few
-    calls nobody.
+    What an event is, and a good one, goes by what is named; see `kind`. Without anything an event is a request and good
+    means that it was not answered with a 5xx. With `under` good means within that time, by default of a request;
+    `metric` names another histogram. `route` ("GET /search") narrows either to one route. `queue` has the events be
+    jobs, of one kind with `job`: those that succeed or, with `under`, begin within that time. With `fresh`, a gauge,
+    they are moments: good where what it tells of was brought up to date `within` so long. With `good`, they are what
+    the counter `metric` counts: good under one of these values of each label. Alerts on it want `minimum_events` in
+    their window, so that one bad event of a few calls nobody.
     """
 
     name: str
@@ -36,6 +42,11 @@ class ObjectiveSpec:
     route: str | None = None
     metric: str | None = None
     minimum_events: int = 20
+    queue: str | None = None
+    job: str | None = None
+    fresh: str | None = None
+    within: timedelta | None = None
+    good: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         if not _OBJECTIVE_NAME.fullmatch(self.name):
@@ -49,20 +60,92 @@ class ObjectiveSpec:
             raise DeclarationError(
                 f"objective {self.name!r} has minimum_events={self.minimum_events}; it must be at least 1"
             )
-        if self.under is not None and self.under <= timedelta(0):
-            raise DeclarationError(f"objective {self.name!r} has under={self.under}; it must be longer than nothing")
-        if self.metric is not None and self.under is None:
-            raise DeclarationError(
-                f"objective {self.name!r} measures {self.metric!r}; say within what time with under="
-            )
-        if self.metric is not None and self.route is not None:
-            raise DeclarationError(
-                f"objective {self.name!r} has both route= and metric=; a route belongs to HTTP's metric"
-            )
+        for argument, length in (("under", self.under), ("within", self.within)):
+            if length is not None and length <= timedelta(0):
+                raise DeclarationError(
+                    f"objective {self.name!r} has {argument}={length}; it must be longer than nothing"
+                )
         if self.route is not None and not _ROUTE.fullmatch(self.route):
             raise DeclarationError(
                 f"objective {self.name!r} has route={self.route!r}; write a method and a path, as in 'GET /search'"
             )
+        self._refuse_incomplete()
+        self._refuse_mixed()
+
+    def _refuse_incomplete(self) -> None:
+        if self.metric is not None and self.under is None and self.good is None:
+            raise DeclarationError(
+                f"objective {self.name!r} measures {self.metric!r}; say within what time with under=, or which of its "
+                "events are good with good="
+            )
+        if self.job is not None and self.queue is None:
+            raise DeclarationError(f"objective {self.name!r} has job={self.job!r}; say of which queue with queue=")
+        if self.job is not None and self.under is not None:
+            raise DeclarationError(
+                f"objective {self.name!r} has job= and under=; how long jobs wait is measured of a whole queue, so "
+                "leave job= out, or promise that the job succeeds"
+            )
+        if self.fresh is not None and self.within is None:
+            raise DeclarationError(f"objective {self.name!r} has fresh={self.fresh!r}; say how old it may be: within=")
+        if self.within is not None and self.fresh is None:
+            raise DeclarationError(
+                f"objective {self.name!r} has within= without fresh=; name the gauge that tells when, or write under="
+            )
+        if self.good is None:
+            return
+        if self.metric is None:
+            raise DeclarationError(f"objective {self.name!r} has good=; name the counter that it is about with metric=")
+        for label, values in self.good.items():
+            if isinstance(values, str) or not values:
+                raise DeclarationError(
+                    f"objective {self.name!r} has good={{{label!r}: {values!r}}}; write a sequence of the values that "
+                    "are good, as in ('yes',)"
+                )
+        if not self.good:
+            raise DeclarationError(
+                f"objective {self.name!r} has good={{}}; name a label with its good values, as in {{'found': ('yes',)}}"
+            )
+
+    def _refuse_mixed(self) -> None:
+        """Refuse what is about two kinds of events at once."""
+        about = {
+            "route": self.route,
+            "metric": self.metric if self.good is None else None,
+            "queue": self.queue,
+            "fresh": self.fresh,
+            "good": self.good,
+        }
+        given = [argument for argument, value in about.items() if value is not None]
+        if len(given) > 1:
+            raise DeclarationError(
+                f"objective {self.name!r} has both {given[0]}= and {given[1]}=, which are about different events; "
+                "make two objectives of it"
+            )
+        if self.under is not None and given and given[0] in ("fresh", "good"):
+            raise DeclarationError(
+                f"objective {self.name!r} has under= and {given[0]}=, which say in two ways what is good; leave one out"
+            )
+
+    @property
+    def kind(self) -> ObjectiveKind:
+        """What is promised."""
+        if self.fresh is not None:
+            return "freshness"
+        if self.good is not None:
+            return "quality"
+        if self.queue is not None:
+            return "job success" if self.under is None else "job latency"
+        return "availability" if self.under is None else "latency"
+
+    @property
+    def about_requests(self) -> bool:
+        """Whether its events are requests."""
+        return self.metric is None and self.kind in ("availability", "latency")
+
+    @property
+    def tells_moment(self) -> bool:
+        """Whether the gauge `fresh` tells when something was brought up to date, rather than how long ago."""
+        return self.fresh is not None and self.fresh.endswith("_timestamp_seconds")
 
     @property
     def route_parts(self) -> tuple[str, str] | None:
