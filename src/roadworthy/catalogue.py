@@ -5,9 +5,11 @@ from __future__ import annotations
 from roadworthy.cache import metrics as cache_metrics
 from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
+from roadworthy.health import machine_metrics
 from roadworthy.health import metrics as health_metrics
 from roadworthy.jobs import metrics as jobs_metrics
 from roadworthy.limits import metrics as limits_metrics
+from roadworthy.redis import metrics as redis_metrics
 from roadworthy.resilience import breaker_metrics, dependency_metrics, shedding_metrics
 from roadworthy.security import metrics as security_metrics
 from roadworthy.service import ServiceSpec
@@ -20,8 +22,10 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
     return (
         *telemetry_metrics.catalogue(spec.request_buckets),
         *database_metrics.CATALOGUE,
-        *jobs_metrics.CATALOGUE,
+        *jobs_metrics.catalogue(spec.wait_buckets),
         *health_metrics.CATALOGUE,
+        *machine_metrics.CATALOGUE,
+        *redis_metrics.CATALOGUE,
         *edge_metrics.CATALOGUE,
         *cache_metrics.CATALOGUE,
         *limits_metrics.CATALOGUE,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import asyncpg.connection
 import asyncpg.pool
 import asyncpg.transaction
 import msgspec
@@ -87,6 +88,9 @@ NOT_YET = (
     TimeoutError,
 )
 """What connecting raises when trying again a little later may succeed: starting up, restarting, full, unreachable."""
+
+Timed = Callable[[float, BaseException | None], None]
+"""Told of each statement how many seconds it took, and what it raised, None for nothing."""
 
 _SILENCE_SECONDS = 60.0
 _pool_log = logging.getLogger(asyncpg.pool.__name__)
@@ -193,20 +197,40 @@ async def create_pool(
     connect_timeout: timedelta,
     command_timeout: timedelta,
     settings: dict[str, str],
+    timed: Timed | None = None,
 ) -> RawPool:
-    """Open an asyncpg pool of `size` (smallest, largest) connections with the server's `settings` on each."""
+    """Open an asyncpg pool of `size` (smallest, largest) connections with the server's `settings` on each.
+
+    `timed` is told of each statement how many seconds it took and what it raised.
+    """
     if not any(isinstance(known, _Calm) for known in _pool_log.filters):
         _pool_log.addFilter(_Calm())
     smallest, largest = size
+
+    async def begin(connection: Connection) -> None:
+        await prepare(connection)
+        if timed is not None:
+            connection.add_query_logger(_telling(timed, connection.get_reset_query()))
+
     return await asyncpg.create_pool(
         dsn,
         min_size=smallest,
         max_size=largest,
-        init=prepare,
+        init=begin,
         timeout=connect_timeout.total_seconds(),
         command_timeout=command_timeout.total_seconds(),
         server_settings=settings,
     )
+
+
+def _telling(timed: Timed, reset: str) -> Callable[[asyncpg.connection.LoggedQuery], None]:
+    """Return what tells `timed` of statements, but for the one by which the pool itself resets a connection."""
+
+    def tell(statement: asyncpg.connection.LoggedQuery) -> None:
+        if statement.query != reset:
+            timed(statement.elapsed, statement.exception)
+
+    return tell
 
 
 def was_cut(error: BaseException) -> bool:

@@ -104,13 +104,14 @@ class Pool:
         statement_timeout: timedelta | None = None,
         idle_in_transaction_timeout: timedelta = timedelta(minutes=5),
         clock: Callable[[], float] = time.monotonic,
+        timed: driver.Timed | None = None,
     ) -> Pool:
         """Open the pool that `spec` describes.
 
         `connect_timeout` bounds opening one connection, `acquire_timeout` the wait for a free one, and
         `command_timeout` that for a statement's answer, which then is cancelled and raises TimeoutError. PostgreSQL
         itself ends a statement after `statement_timeout`, if given, and a transaction that idles for
-        `idle_in_transaction_timeout`.
+        `idle_in_transaction_timeout`. `timed` is told how long each statement took, and what it raised.
 
         Raises DatabaseUnavailable when PostgreSQL cannot be reached within `connect_timeout`.
         """
@@ -128,6 +129,7 @@ class Pool:
                 connect_timeout=connect_timeout,
                 command_timeout=command_timeout,
                 settings=settings,
+                timed=timed,
             )
 
         raw = await _persist(create, dsn, connect_timeout.total_seconds(), clock)

@@ -22,6 +22,7 @@ from roadworthy.runtime import operations, roles
 from roadworthy.runtime.control import ProcessState
 from roadworthy.runtime.lifecycle import existing, migrations, opened
 from roadworthy.runtime.listener import address, drain_delay, listen
+from roadworthy.runtime.observing import observing
 from roadworthy.runtime.settings import Settings
 from roadworthy.runtime.signals import Stop, stopping
 from roadworthy.runtime.target import Target, application
@@ -118,11 +119,15 @@ async def _alone(
         )
         stop = held.enter_context(stopping())
 
+        # The scheduler tells of what all share; a service without queues has none.
+        observes = name == "scheduler" or not spec.queues
+
         async def run() -> bool:
+            dsn = existing(settings)
             async with (
                 opened(
                     spec,
-                    existing(settings),
+                    dsn,
                     name=name,
                     keys=keys_of(settings.encryption_keys),
                     environment=os.environ,
@@ -142,7 +147,10 @@ async def _alone(
                     lambda: state,
                     app=app,
                 )
-                async with serving(health, private, grace=_OPERATIONS_GRACE):
+                async with (
+                    observing(spec, binding, dsn if observes else None),
+                    serving(health, private, grace=_OPERATIONS_GRACE),
+                ):
                     say(f"operations  {address(private)}/health")
                     return await _within_grace(play(binding, stop, changed), stop)
 

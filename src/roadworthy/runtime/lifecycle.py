@@ -91,8 +91,9 @@ async def opened(
     `processes`.
     """
     declared = spec.database or DatabaseSpec("main")
-    async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}") as pool:
-        registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version)
+    registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version)
+    timed = database_metrics.timing(registry)
+    async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}", timed=timed) as pool:
         database_metrics.track(registry, pool.statistics)
         engine = PostgresEngine(pool, dsn, metrics=registry)
         try:

@@ -26,6 +26,7 @@ from roadworthy.runtime.autoscaler import Autoscaler, worker_plan
 from roadworthy.runtime.embedded import EmbeddedPostgres
 from roadworthy.runtime.lifecycle import migrations, opened
 from roadworthy.runtime.listener import address, drain_delay, listen
+from roadworthy.runtime.observing import observing
 from roadworthy.runtime.probe import until_ready
 from roadworthy.runtime.restart import RestartPolicy
 from roadworthy.runtime.settings import Settings
@@ -155,7 +156,11 @@ class _Machine:
             self._spec.queues, binding.engine, supervisor, binding.metrics, scaling=self._spec.scaling
         )
         self.started = True
-        async with supervisor.running(), serving(app, self._private, grace=_OPERATIONS_GRACE):
+        async with (
+            observing(self._spec, binding, dsn),
+            supervisor.running(),
+            serving(app, self._private, grace=_OPERATIONS_GRACE),
+        ):
             announcing = asyncio.create_task(self._announce(supervisor), name="announce")
             scaling = asyncio.create_task(autoscaler.run(), name="scale")
             try:
