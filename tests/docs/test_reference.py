@@ -114,7 +114,7 @@ def test_every_command_with_its_options() -> None:
         assert documented == set(_options(command)), name
 
 
-@pytest.mark.parametrize("command", ["jobs", "keys"])
+@pytest.mark.parametrize("command", ["jobs", "keys", "database"])
 def test_every_action_of_a_command(command: str) -> None:
     actions = _commands(_commands(parser())[command])
     documented = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import asyncpg
 import pytest
 
 from roadworthy import Database, Service, testing
+from roadworthy.cli.main import main
 
 MIGRATION = """
 CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant text NOT NULL, text text NOT NULL);
@@ -167,3 +169,28 @@ async def test_what_leaks_is_found(database: Database, sql: str, name: str, why:
 async def test_what_does_not_is_left_alone(database: Database, sql: str) -> None:
     await database.execute(sql)
     assert await database.leaks(role=READER) == ()
+
+
+async def test_the_command_line_tells_of_leaks(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def told(*arguments: str) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(main, ["database", "leaks", *arguments])
+        return code, *capsys.readouterr()
+
+    async with testing.database(service) as dsn:
+        monkeypatch.setenv("DATABASE_URL", dsn)
+        assert await told("--role", READER) == (0, "nothing shows more than its policies do\n", "")
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("CREATE TABLE more (id int); GRANT SELECT ON more TO row_security_reader")
+        await connection.close()
+        code, table, _ = await told("--role", READER)
+        assert code == 1
+        assert [line.split()[:2] for line in table.splitlines()] == [["KIND", "NAME"], ["table", "more"]]
+        code, document, _ = await told("--role", READER, "--json")
+        assert code == 1
+        (leak,) = json.loads(document)["leaks"]
+        assert (leak["kind"], leak["name"]) == ("table", "more")
+        assert (await told("--role", READER, "--exempt", "more", "--json"))[0] == 0
+        code, _, error = await told("--role", "nobody_at_all")
+        assert (code, "there is no role 'nobody_at_all'" in error) == (2, True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 # PostgreSQL's bigint takes them all.
 _MOST_DIGITS = 18
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def command(commands: Any, name: str, *, help: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -49,6 +53,12 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {'9' * _MOST_DIGITS}")
     return number
+
+
+def age(text: str) -> timedelta | None:
+    """Return the time that "90s", "30m", "2h" or "7d" says, None where it is none."""
+    found = _AGE.fullmatch(text)
+    return timedelta(**{_UNITS[found[2]]: float(found[1])}) if found else None
 
 
 def target(options: argparse.Namespace) -> Target:

@@ -1,4 +1,4 @@
-"""The database for commands that look at what security keeps there, and times as they are given to them."""
+"""The database of commands, and times as they are given to them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,37 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from roadworthy.cli.arguments import age
 from roadworthy.cli.exits import NO
-from roadworthy.cli.jobs.dead_filter import age
 from roadworthy.errors import DatabaseUnavailable, KeyNotFound
 
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
+    from roadworthy.runtime.settings import Settings
 
 Action = Callable[[argparse.Namespace, "Pool"], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The database of the settings."""
+
+    pool: Pool
+    dsn: str
+    settings: Settings
 
 
 def with_pool(action: Action) -> Callable[[argparse.Namespace], int]:
     """Return a command that runs `action` on the database of the settings."""
 
     async def run(options: argparse.Namespace) -> int:
-        async with _opened() as pool:
+        async with opened("keys", "API keys") as database:
             try:
-                return await action(options, pool)
+                return await action(options, database.pool)
             except KeyNotFound as error:
                 print(f"error: {error}", file=sys.stderr)
                 return NO
@@ -36,7 +47,8 @@ def with_pool(action: Action) -> Callable[[argparse.Namespace], int]:
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[Pool]:
+async def opened(name: str, kept: str, *, connections: int = 1) -> AsyncIterator[Opened]:
+    """Open the database of the settings for the command `name`; `kept` is what it looks for there."""
     from roadworthy.database import driver
     from roadworthy.database.pool import Pool
     from roadworthy.database.spec import DatabaseSpec
@@ -51,13 +63,15 @@ async def _opened() -> AsyncIterator[Pool]:
         )
     async with (
         database(settings) as dsn,
-        await Pool.open(dsn, DatabaseSpec("main", pool=(1, 1)), application_name="roadworthy keys") as pool,
+        await Pool.open(
+            dsn, DatabaseSpec("main", pool=(1, connections)), application_name=f"roadworthy {name}"
+        ) as pool,
     ):
         try:
-            yield pool
+            yield Opened(pool, dsn, settings)
         except driver.MISSING as error:
             raise DatabaseUnavailable(
-                "this database keeps no API keys yet, or those of an older version; run `roadworthy migrate` first"
+                f"this database keeps no {kept} yet, or those of an older version; run `roadworthy migrate` first"
             ) from error
 
 

@@ -19,6 +19,7 @@ from roadworthy.cli import (
     emit,
     jobs,
     keys,
+    leaks,
     migrate,
     purge,
     run,
@@ -31,7 +32,24 @@ from roadworthy.cli.exits import BAD_USAGE, DONE, INTERRUPTED
 from roadworthy.cli.output import prepare_streams
 from roadworthy.errors import RoadworthyError
 
-_COMMANDS = (run, serve, work, schedule, migrate, check, emit, budget, config, jobs, keys, audit, cache, purge, version)
+_COMMANDS = (
+    run,
+    serve,
+    work,
+    schedule,
+    migrate,
+    check,
+    emit,
+    budget,
+    config,
+    jobs,
+    keys,
+    audit,
+    leaks,
+    cache,
+    purge,
+    version,
+)
 
 _EPILOG = """\
 TARGET names the service: package.module:attribute or path/to/file.py:attribute, the attribute being `service` unless

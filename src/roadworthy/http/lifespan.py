@@ -57,6 +57,8 @@ class Lifespan:
                 raise
             if conversation.answered:
                 _log.exception("application did not shut down cleanly")
+            elif conversation.heard:
+                _log.exception("application failed at its startup, and is served all the same")
         if not conversation.answered:
             await self._noticed(conversation)({"type": "lifespan.startup.complete"})
         await conversation.shutdown()
@@ -79,6 +81,7 @@ class _Conversation:
         self._send = send
         self._shut_down = False
         self._failed = False
+        self.heard = False
         self.answered = False
         self.farewell: Message | None = None
 
@@ -86,6 +89,7 @@ class _Conversation:
         """Return the startup message that was already read, then the server's next."""
         if self._pending is not None:
             message, self._pending = self._pending, None
+            self.heard = True
             return message
         message = await self._receive()
         self._shut_down = message["type"] == "lifespan.shutdown"

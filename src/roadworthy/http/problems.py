@@ -20,6 +20,7 @@ import msgspec
 from roadworthy.database import driver
 from roadworthy.errors import DatabaseUnavailable, DeadlineExceeded, DependencyFailed, KeyRefused, RateLimited
 from roadworthy.http.asgi import ASGIApp, Receive, Scope, Send
+from roadworthy.http.denials import Denials
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.identity import REQUEST_ID
 from roadworthy.limits.decision import Decision
@@ -130,6 +131,9 @@ def _problem_of(error: Problem | DatabaseUnavailable | KeyRefused | DependencyFa
     return refused(error) if isinstance(error, KeyRefused) else unavailable(error)
 
 
+_EXPECTED = (Problem, DatabaseUnavailable, KeyRefused, DependencyFailed, RateLimited)
+
+
 class ProblemResponse:
     """An ASGI application that answers with one problem; frameworks take it for a response."""
 
@@ -154,11 +158,7 @@ class ProblemResponse:
 
 async def answer_handshake(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a WebSocket's handshake with a problem, or with a bare 403 where the server cannot send one."""
-    if "websocket.http.response" in scope.get("extensions", {}):
-        await ProblemResponse(problem)(scope, receive, send)
-    else:
-        # Before it is accepted, a server answers 403 to this.
-        await send({"type": "websocket.close", "code": 1008})
+    await ProblemResponse(problem)(scope, receive, Denials(scope, send))
 
 
 class Problems:
@@ -172,7 +172,7 @@ class Problems:
         """Answer one request."""
         try:
             await self._app(scope, receive, exchange)
-        except (Problem, DatabaseUnavailable, KeyRefused, DependencyFailed, RateLimited) as error:
+        except _EXPECTED as error:
             if exchange.status is not None:
                 await self._failed(scope, receive, exchange)
                 return
@@ -186,11 +186,15 @@ class Problems:
             await self._failed(scope, receive, exchange)
 
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one WebSocket; log what escapes, and let the server close it."""
+        """Serve one WebSocket; answer or close it for what is no fault, log the rest and let the server close it."""
+        sending = Denials(scope, send)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, sending)
         except OSError:
             raise
+        except _EXPECTED as error:
+            if not sending.closed:
+                await ProblemResponse(_problem_of(error))(scope, receive, sending)
         except Exception:
             _log.exception("unhandled exception", method="WEBSOCKET", path=scope["path"])
             raise

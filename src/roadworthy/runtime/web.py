@@ -135,12 +135,27 @@ async def _lifespan(app: ASGIApp, grace: timedelta) -> AsyncIterator[dict[str, A
     answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
 
+    heard: list[str] = []
+    told: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        event = await events.get()
+        heard.append(event["type"])
+        return event
+
+    async def send(message: dict[str, Any]) -> None:
+        told.append(message["type"])
+        await answers.put(message)
+
     async def run() -> None:
         try:
-            await app(scope, events.get, answers.put)
+            await app(scope, receive, send)
         except Exception as error:
-            # An exception is also ASGI's way to have no lifespan, so only a reader of the log can tell it from a fault.
-            _log.debug("the application ended its lifespan", error=repr(error))
+            if not heard:
+                # ASGI's way to have no lifespan.
+                _log.debug("the application has no lifespan", error=repr(error))
+            elif not told or not told[-1].endswith(".failed"):
+                _log.exception("the application's lifespan failed", during=heard[-1].removeprefix("lifespan."))
 
     async def ask(event: str, timeout: float) -> dict[str, Any] | None:
         """Return the application's answer, None if it ends without one."""
@@ -161,7 +176,9 @@ async def _lifespan(app: ASGIApp, grace: timedelta) -> AsyncIterator[dict[str, A
             raise RoadworthyError(f"the application failed to start: {started.get('message') or 'it gave no reason'}")
         yield state
         if not running.done():
-            await ask("lifespan.shutdown", max(grace.total_seconds(), _CANCELLED_IN))
+            ended = await ask("lifespan.shutdown", max(grace.total_seconds(), _CANCELLED_IN))
+            if ended is not None and ended["type"] == "lifespan.shutdown.failed":
+                _log.error("the application failed to shut down", reason=ended.get("message") or "it gave none")
     finally:
         running.cancel()
         await asyncio.wait([running], timeout=_CANCELLED_IN)

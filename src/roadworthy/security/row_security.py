@@ -72,6 +72,10 @@ async def leaks(connection: Connection, role: str | None, exempt: Collection[str
     row through; views that read as their owner; materialised views and foreign tables; functions that run as their
     owner with the caller's search path; and at the role itself. Names are as PostgreSQL writes them: with the schema
     where that is not in the search path.
+
+    Raises ValueError where there is no such role.
     """
+    if role is not None and not await connection.fetchval(_queries["role_exists"], role):
+        raise ValueError(f"there is no role {role!r} here; name one that the service's transactions take")
     rows = await connection.fetch(_queries["leaks"], role)
     return tuple(Leak(row["name"], row["kind"], _WHY[row["why"]]) for row in rows if row["name"] not in exempt)

@@ -4,6 +4,9 @@ SELECT set_config($1, $2, true), set_config('role', $3, true);
 -- name: set
 SELECT set_config($1, $2, true);
 
+-- name: role_exists
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1);
+
 -- name: leaks
 WITH reader AS (
     SELECT r.oid, r.rolname, r.rolsuper, r.rolbypassrls

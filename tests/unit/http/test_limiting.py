@@ -147,6 +147,31 @@ async def test_a_request_that_may_take_several_routes_is_held_to_the_limits_of_a
         assert (await client.get("/admin/other")).status_code == 429
 
 
+async def test_what_an_earlier_limit_took_is_not_given_back_where_a_later_one_refuses(service: Service) -> None:
+    service.limit("wide", "4/minute", routes=["*"])
+    service.limit("narrow", "1/minute", routes=["GET /search"])
+    async with served(service) as (client, _):
+        asked = [await client.get("/search") for _ in range(5)]
+        assert [answer.status_code for answer in asked] == [200, *[429] * 4]
+        refusals = [answer.json()["violated-policies"] for answer in asked[1:]]
+        assert refusals == [["narrow"]] * 3 + [["wide"]]
+
+
+async def test_a_limit_declared_before_others_spares_them_what_it_refuses(service: Service) -> None:
+    service.limit("narrow", "1/minute", routes=["GET /search"])
+    service.limit("wide", "4/minute", routes=["*"])
+    async with served(service) as (client, _):
+        assert [(await client.get("/search")).status_code for _ in range(9)] == [200, *[429] * 8]
+        assert [(await client.get("/sites/a")).status_code for _ in range(4)] == [200] * 3 + [429]
+
+
+async def test_the_rates_of_one_limit_are_taken_together_or_not_at_all(service: Service) -> None:
+    service.limit("both", ["4/hour", "1/minute"], routes=["GET /search"])
+    async with served(service) as (client, _):
+        asked = [await client.get("/search") for _ in range(9)]
+        assert {tuple(answer.json()["violated-policies"]) for answer in asked[1:]} == {("both-2",)}
+
+
 async def test_streams_come_in_parts_as_they_are_written(service: Service) -> None:
     service.limit("api", "5/minute", routes=["*"])
     stack = install(application(), service)

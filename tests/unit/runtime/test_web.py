@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from roadworthy import seconds
 from roadworthy.errors import MissingExtra, RoadworthyError
@@ -72,11 +73,39 @@ async def test_what_is_still_under_way_after_the_grace_is_cut_short() -> None:
 
 
 async def test_an_application_without_a_lifespan_is_served() -> None:
-    app = App(startup="raise")
-    with listen("127.0.0.1", 0, "PORT") as listener:
+    app = App()
+
+    async def requests(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        assert scope["type"] == "http", "no lifespan here"
+        await app(scope, receive, send)
+
+    with structlog.testing.capture_logs() as lines, listen("127.0.0.1", 0, "PORT") as listener:
+        async with serving(requests, listener, grace=seconds(5)), httpx.AsyncClient() as client:
+            assert (await client.get(address(listener))).text == "ok"
+    assert app.events == ["request None"]
+    assert [line["log_level"] for line in lines] == ["debug"]
+
+
+@pytest.mark.parametrize("phase", ["startup", "shutdown"])
+async def test_a_lifespan_that_raises_is_an_error_in_the_log_and_ends_no_requests(phase: str) -> None:
+    app = App(**{phase: "raise"})
+    with structlog.testing.capture_logs() as lines, listen("127.0.0.1", 0, "PORT") as listener:
         async with serving(app, listener, grace=seconds(5)), httpx.AsyncClient() as client:
             assert (await client.get(address(listener))).text == "ok"
-    assert app.events == ["lifespan.startup", "request None"]
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("the application's lifespan failed", "error")
+    assert line["during"] == phase
+    assert line["exc_info"]
+
+
+async def test_a_shutdown_that_fails_is_an_error_in_the_log() -> None:
+    app = App(shutdown="failed")
+    with structlog.testing.capture_logs() as lines, listen("127.0.0.1", 0, "PORT") as listener:
+        async with serving(app, listener, grace=seconds(5)):
+            pass
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("the application failed to shut down", "error")
+    assert line["reason"] == "the licence ran out"
 
 
 async def test_an_application_that_fails_to_start_is_an_error_with_its_reason() -> None:

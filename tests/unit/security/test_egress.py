@@ -85,12 +85,11 @@ async def test_a_name_that_changes_its_address_is_resolved_once_for_a_connection
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "017700000001", "0x7f.1", "localhost"])
-async def test_other_spellings_of_loopback_are_refused_once_the_system_has_read_them(host: str) -> None:
-    try:
-        with pytest.raises(EgressRefused, match="not an address of the public internet"):
-            await EgressGuard().resolve(host, 80)
-    except socket.gaierror:
-        pytest.skip("this system's resolver does not read it")
+async def test_other_spellings_of_loopback_are_refused_or_read_by_nobody(host: str) -> None:
+    with pytest.raises((EgressRefused, socket.gaierror)) as refused:
+        await EgressGuard().resolve(host, 80)
+    if isinstance(refused.value, EgressRefused):
+        assert "not an address of the public internet" in str(refused.value)
 
 
 @pytest.mark.parametrize("port", [22, 25, 443 - 1, 3306, 5432, 6379, 11211])

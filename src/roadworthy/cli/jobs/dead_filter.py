@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from roadworthy.cli.arguments import positive
+from roadworthy.cli.arguments import age, positive
 
 if TYPE_CHECKING:
     from roadworthy.jobs.dead_letters import DeadFilter
 
-_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAMES = ("queue", "job", "error", "message", "died_after", "died_before", "argument", "where", "at_most")
 
 FILTERS = (
@@ -67,12 +64,6 @@ def filter_of(options: argparse.Namespace, ids: Sequence[int] | None = None) -> 
         ids=None if ids is None else tuple(ids),
         at_most=options.at_most,
     )
-
-
-def age(text: str) -> timedelta | None:
-    """Return the time that "90s", "30m", "2h" or "7d" says, None where it is none."""
-    found = _AGE.fullmatch(text)
-    return timedelta(**{_UNITS[found[2]]: float(found[1])}) if found else None
 
 
 def _when(text: str) -> datetime | timedelta:

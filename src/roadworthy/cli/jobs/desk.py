@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from roadworthy.cli.database import opened
+
 if TYPE_CHECKING:
     from roadworthy.database.pool import Pool
     from roadworthy.jobs.postgres import PostgresEngine
@@ -46,32 +48,13 @@ def with_desk(action: Action) -> Callable[[argparse.Namespace], int]:
 
 @asynccontextmanager
 async def _opened() -> AsyncIterator[Desk]:
-    from roadworthy.database import driver
-    from roadworthy.database.pool import Pool
-    from roadworthy.database.spec import DatabaseSpec
-    from roadworthy.errors import DatabaseUnavailable
     from roadworthy.jobs.postgres import PostgresEngine
     from roadworthy.jobs.sealing import keys_of
-    from roadworthy.runtime.lifecycle import database
-    from roadworthy.runtime.settings import Settings
 
-    settings = Settings.load(os.environ)
-    if settings.database_url is None and not settings.data_directory.is_dir():
-        raise DatabaseUnavailable(
-            f"DATABASE_URL is not set, and there is no {settings.data_directory}; set it, or change to the directory "
-            "in which `roadworthy run` was started"
-        )
-    async with (
-        database(settings) as dsn,
-        await Pool.open(dsn, DatabaseSpec("main", pool=(1, 2)), application_name="roadworthy jobs") as pool,
-    ):
-        engine = PostgresEngine(pool, dsn)
+    async with opened("jobs", "jobs", connections=2) as database:
+        engine = PostgresEngine(database.pool, database.dsn)
         try:
-            yield Desk(engine, pool, keys_of(settings.encryption_keys))
-        except driver.MISSING as error:
-            raise DatabaseUnavailable(
-                "this database keeps no jobs yet, or those of an older version; run `roadworthy migrate` first"
-            ) from error
+            yield Desk(engine, database.pool, keys_of(database.settings.encryption_keys))
         finally:
             await engine.close()
 

@@ -9,9 +9,8 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from roadworthy.cli.arguments import add_json, command
+from roadworthy.cli.arguments import add_json, age, command
 from roadworthy.cli.exits import DONE, NO
-from roadworthy.cli.jobs.dead_filter import age
 from roadworthy.cli.jobs.desk import Desk, add_who, who, with_desk
 from roadworthy.cli.output import print_json
 
