@@ -27,10 +27,11 @@ from roadworthy.errors import DeclarationError, NotRunning
 from roadworthy.handles.resource import Resource
 from roadworthy.handles.secret import Secret
 from roadworthy.health.spec import Check
+from roadworthy.jobs.metrics import DURATION_BUCKETS
 from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.limits.spec import LimitSpec
 from roadworthy.objectives.panel import PanelSpec
-from roadworthy.objectives.spec import AlertSpec, ObjectiveSpec
+from roadworthy.objectives.spec import AlertSpec, ObjectiveKind, ObjectiveSpec
 from roadworthy.resilience.batching import BatchSpec
 from roadworthy.resilience.shedding_spec import SheddingSpec
 from roadworthy.resilience.spec import DependencySpec
@@ -77,6 +78,7 @@ class ServiceSpec:
     request_buckets: tuple[float, ...]
     places: Mapping[tuple[str, str], str]
     scaling: Mapping[str, Scaling]
+    wait_buckets: tuple[float, ...] = DURATION_BUCKETS
     caches: tuple[CacheSpec, ...] = ()
     cdns: tuple[PurgedCdn, ...] = ()
     edges: tuple[EdgeSpec, ...] = ()
@@ -156,6 +158,7 @@ class Service(Data, Work, Calls, Requests, Promises):
             request_buckets=self._buckets(of("objective")),
             places=dict(self.declared.places),
             scaling=dict(self._scaling),
+            wait_buckets=_including(DURATION_BUCKETS, _thresholds(of("objective"), "job latency")),
             caches=of("cache"),
             cdns=of("cdn"),
             edges=of("edge"),
@@ -176,13 +179,7 @@ class Service(Data, Work, Calls, Requests, Promises):
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:
         if self._request_buckets is not None:
             return self._request_buckets
-        thresholds = {
-            objective.under.total_seconds() for objective in objectives if objective.under and objective.metric is None
-        }
-        bounds = {*LATENCY_BUCKETS, *thresholds}
-        if thresholds and max(thresholds) == max(bounds):
-            bounds.add(2 * max(bounds))
-        return tuple(sorted(bounds))
+        return _including(LATENCY_BUCKETS, _thresholds(objectives, "latency"))
 
     async def audit(
         self,
@@ -258,3 +255,16 @@ class Service(Data, Work, Calls, Requests, Promises):
         finally:
             self._binding = None
             self.declared.closed = False
+
+
+def _thresholds(objectives: Sequence[ObjectiveSpec], kind: ObjectiveKind) -> set[float]:
+    """Return the times in seconds that objectives of a kind promise, but of a service's own histograms."""
+    return {one.under.total_seconds() for one in objectives if one.under and one.kind == kind and one.metric is None}
+
+
+def _including(bounds: Sequence[float], thresholds: set[float]) -> tuple[float, ...]:
+    """Return a histogram's bounds with the thresholds, and one above the highest: who is slower shows, too."""
+    found = {*bounds, *thresholds}
+    if thresholds and max(thresholds) == max(found):
+        found.add(2 * max(found))
+    return tuple(sorted(found))

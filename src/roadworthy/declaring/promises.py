@@ -12,7 +12,7 @@ from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.health.spec import RESERVED, Check, Observe
 from roadworthy.objectives.panel import PanelSpec, Unit
 from roadworthy.objectives.spec import AlertExample, AlertSpec, ObjectiveSpec, Severity
-from roadworthy.telemetry.spec import LATENCY_BUCKETS, Kind, MetricSpec, service_labels
+from roadworthy.telemetry.spec import LATENCY_BUCKETS, Across, Kind, MetricSpec, service_labels
 
 
 class Promises(Declaring):
@@ -22,9 +22,23 @@ class Promises(Declaring):
         """Declare a counter. `labels` gives each label's allowed values, or None to leave them open (at most 100)."""
         return Counter(self, self._metric(name, "counter", help, labels))
 
-    def gauge(self, name: str, help: str, *, labels: Mapping[str, Iterable[str] | None] | None = None) -> Gauge:
-        """Declare a gauge. `labels` as for `counter`."""
-        return Gauge(self, self._metric(name, "gauge", help, labels))
+    def gauge(
+        self,
+        name: str,
+        help: str,
+        *,
+        labels: Mapping[str, Iterable[str] | None] | None = None,
+        across: Across | None = None,
+    ) -> Gauge:
+        """Declare a gauge. `labels` as for `counter`.
+
+        `across` is what one scrape of several processes tells: their "sum", the largest ("max"), or "each" under a
+        label `process`. By default moments, whose name ends in `_timestamp_seconds`, are the latest, and all else is
+        added up.
+        """
+        if across is None:
+            across = "max" if name.endswith("_timestamp_seconds") else "sum"
+        return Gauge(self, self._metric(name, "gauge", help, labels, across=across))
 
     def histogram(
         self,
@@ -44,9 +58,10 @@ class Promises(Declaring):
         help: str,
         labels: Mapping[str, Iterable[str] | None] | None,
         buckets: tuple[float, ...] = (),
+        across: Across = "sum",
     ) -> MetricSpec:
         allowed = {key: None if values is None else tuple(values) for key, values in (labels or {}).items()}
-        spec = MetricSpec(name, kind, help, service_labels(name, allowed), buckets)
+        spec = MetricSpec(name, kind, help, service_labels(name, allowed), buckets, across)
         self.declared.add("metric", spec)
         return spec
 
@@ -58,14 +73,35 @@ class Promises(Declaring):
         under: timedelta | None = None,
         route: str | None = None,
         metric: str | None = None,
+        queue: str | None = None,
+        job: str | None = None,
+        fresh: str | None = None,
+        within: timedelta | None = None,
+        good: Mapping[str, Iterable[str]] | None = None,
         minimum_events: int = 20,
     ) -> None:
         """Promise that a share `objective` of requests succeeds or, with `under`, is answered within that time.
 
         `route` ("GET /search") narrows it to one route. `metric` names a histogram in seconds to measure instead of
-        HTTP's. The alerts on it want `minimum_events` in their window: one bad event of a few calls nobody.
+        HTTP's. `queue` promises that jobs of a queue succeed, of one kind with `job`, rather than go to the dead
+        letters; or with `under` that they begin so soon after they are ready.
+
+        `fresh` names a gauge, and the promise is that for this share of time it is no older than `within`: one whose
+        name ends in `_timestamp_seconds` tells when something was last brought up to date, another one how old it is.
+        With `good` the promise is that of what the counter `metric` counts this share has one of these values of each
+        label, as in `good={"has_results": ("yes",)}`.
+
+        The alerts on it want `minimum_events` in their window: one bad event of a few calls nobody. Of what is to be
+        fresh, each look of Prometheus is one.
         """
-        self.declared.add("objective", ObjectiveSpec(name, objective, under, route, metric, minimum_events))
+        for label, values in (good or {}).items():
+            if isinstance(values, str):
+                raise DeclarationError(
+                    f"objective {name!r} has good={{{label!r}: {values!r}}}; write a sequence, as in ({values!r},)"
+                )
+        chosen = None if good is None else {label: tuple(values) for label, values in good.items()}
+        spec = ObjectiveSpec(name, objective, under, route, metric, minimum_events, queue, job, fresh, within, chosen)
+        self.declared.add("objective", spec)
 
     def alert(
         self,

@@ -88,7 +88,7 @@ class Measuring:
         self._places = {}
         for objective in self._service.spec.objectives:
             # Without its series from the start, an objective looks like one that is not measured.
-            if objective.metric is None:
+            if objective.about_requests:
                 method, route = objective.route_parts or ("GET", UNMATCHED_ROUTE)
                 self._tally(registry, (method, route, 404 if objective.route is None else 200))
         registry.bound(HTTP_REQUESTS_IN_PROGRESS).track(lambda: self._drain.in_flight)

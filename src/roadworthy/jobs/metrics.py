@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
 from roadworthy.telemetry.spec import Label, MetricSpec
+
+if TYPE_CHECKING:
+    from roadworthy.telemetry.registry import MetricRegistry
 
 Result = Literal["succeeded", "retried", "dead", "released", "fenced", "snoozed", "cancelled"]
 RESULTS: tuple[Result, ...] = ("succeeded", "retried", "dead", "released", "fenced", "snoozed", "cancelled")
@@ -31,13 +35,20 @@ JOBS_FINISHED = MetricSpec(
 JOB_DURATION = MetricSpec(
     "job_duration_seconds", "histogram", "How long an attempt ran.", (_QUEUE, _JOB), DURATION_BUCKETS
 )
-JOB_WAIT = MetricSpec(
-    "job_wait_seconds",
-    "histogram",
-    "How long a job was ready before a worker took it, by the database's clock.",
-    (_QUEUE,),
-    DURATION_BUCKETS,
-)
+
+
+def job_wait(buckets: tuple[float, ...] = DURATION_BUCKETS) -> MetricSpec:
+    """Return the histogram of the time that jobs wait, with these upper bounds in seconds."""
+    return MetricSpec(
+        "job_wait_seconds",
+        "histogram",
+        "How long a job was ready before a worker took it, by the database's clock.",
+        (_QUEUE,),
+        buckets,
+    )
+
+
+JOB_WAIT = job_wait()
 JOBS_RESCUED = MetricSpec(
     "jobs_rescued_total", "counter", "Jobs taken back from a worker that stopped renewing their lease.", (_QUEUE,)
 )
@@ -89,3 +100,20 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     QUEUE_DESIRED_WORKERS,
     WORKER_HEARTBEAT,
 )
+
+
+def catalogue(wait_buckets: tuple[float, ...] = DURATION_BUCKETS) -> tuple[MetricSpec, ...]:
+    """Return CATALOGUE with these upper bounds (seconds) of the time that jobs wait, as objectives need them."""
+    fitted = job_wait(wait_buckets)
+    return tuple(fitted if spec.name == fitted.name else spec for spec in CATALOGUE)
+
+
+def begin(registry: MetricRegistry, jobs: Iterable[tuple[str, str]]) -> None:
+    """Have the series that objectives on `jobs` count, by queue and name, from the start.
+
+    A series born at 1 shows no increase, and one that is not there looks like an objective that is not measured.
+    """
+    for queue, job in jobs:
+        for outcome in ("succeeded", "dead"):
+            registry.bound(JOBS_FINISHED).labels(queue, job, outcome)
+        registry.bound(JOB_WAIT).labels(queue)

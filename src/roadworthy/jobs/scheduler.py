@@ -80,6 +80,7 @@ class Scheduler:
         self._forgotten_at: datetime | None = None
         self._queues = tuple(queue.name for queue in queues)
         self._metrics = metrics
+        catalogue.begin(metrics, self._jobs)
         self._observe_every = observe_every.total_seconds()
         self._clock = clock
         self._keys = keys

@@ -31,7 +31,7 @@ from roadworthy.jobs.execution import runners
 from roadworthy.jobs.holdings import heed, renew
 from roadworthy.jobs.lane import Cut, Held, Lane
 from roadworthy.jobs.limits import rules_of
-from roadworthy.jobs.metrics import Result
+from roadworthy.jobs.metrics import Result, begin
 from roadworthy.jobs.persistence import FIRST_PAUSE, LONGEST_PAUSE, persist
 from roadworthy.jobs.presence import Presence
 from roadworthy.jobs.record import Record
@@ -90,6 +90,7 @@ class Worker:
         self._lanes = {queue.name: Lane(queue, rules_of(queue, self._jobs.values())) for queue in queues}
         self._record = Record(metrics, series or name)
         self._metrics = metrics
+        begin(metrics, [(one.queue, one.name) for one in self._jobs.values() if one.queue in self._lanes])
         self._poll = poll.total_seconds()
         self._clock = clock
         self._wall_clock = wall_clock

@@ -96,10 +96,9 @@ class ObjectiveSpec:
         if self.metric is None:
             raise DeclarationError(f"objective {self.name!r} has good=; name the counter that it is about with metric=")
         for label, values in self.good.items():
-            if isinstance(values, str) or not values:
+            if not values:
                 raise DeclarationError(
-                    f"objective {self.name!r} has good={{{label!r}: {values!r}}}; write a sequence of the values that "
-                    "are good, as in ('yes',)"
+                    f"objective {self.name!r} has good={{{label!r}: ()}}; list the values that are good, as in ('yes',)"
                 )
         if not self.good:
             raise DeclarationError(

@@ -63,7 +63,7 @@ def without_application(subject: Subject) -> Iterator[Problem]:
     if subject.app is not None:
         return
     for objective in subject.spec.objectives:
-        if objective.metric is None:
+        if objective.about_requests:
             yield Problem.of(
                 objective,
                 "is about requests, but the service has no application",
@@ -75,7 +75,8 @@ def without_application(subject: Subject) -> Iterator[Problem]:
 def never_pages(subject: Subject) -> Iterator[Problem]:
     """Find objectives so low that no alert on their error budget can page, whatever fails."""
     for objective in subject.spec.objectives:
-        if all(row.severity != "critical" for row in rows(objective)):
+        # That searches find nothing is no reason to wake somebody.
+        if objective.kind != "quality" and all(row.severity != "critical" for row in rows(objective)):
             yield Problem.of(
                 objective,
                 f"is {objective.objective:g}, so low that its budget cannot be used up fast enough to page anybody",
@@ -87,7 +88,7 @@ def _measured(subject: Subject) -> Iterator[tuple[ObjectiveSpec, MetricSpec]]:
     known = {metric.name: metric for metric in catalogue(subject.spec)}
     for objective in subject.spec.objectives:
         metric = known.get(objective.metric or HTTP_REQUEST_DURATION.name)
-        if objective.under is not None and metric is not None:
+        if objective.kind == "latency" and metric is not None:
             yield objective, metric
 
 
