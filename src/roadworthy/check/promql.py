@@ -90,9 +90,12 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class Subquery:
-    """An expression evaluated over a range."""
+    """An expression evaluated over a range, each `step`; None is the interval of evaluation."""
 
     inner: Node
+    range: timedelta
+    step: timedelta | None = None
+    offset: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ def _node(expression: Any) -> Node:
         case promql.Call():
             return Call(expression.func.name, tuple(_node(argument) for argument in expression.args))
         case promql.SubqueryExpr():
-            return Subquery(_node(expression.expr))
+            return Subquery(_node(expression.expr), expression.range, expression.step, expression.offset)
         case promql.NumberLiteral() | promql.StringLiteral():
             return Literal(expression.val)
     raise InvalidExpression(f"{type(expression).__name__} is not understood")

@@ -13,21 +13,34 @@ from datetime import timedelta
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.durations import written
 from roadworthy.emit.indicator import indicator, selected
+from roadworthy.emit.objective_example import events, seen_after
 from roadworthy.objectives.burn import PERIOD, BurnRow, rows
-from roadworthy.objectives.spec import AlertExample, ObjectiveSpec
+from roadworthy.objectives.collection import SCRAPE_INTERVAL
+from roadworthy.objectives.spec import AlertExample, ObjectiveKind, ObjectiveSpec
 from roadworthy.service import ServiceSpec
-from roadworthy.telemetry.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
-from roadworthy.telemetry.spec import bucket_label
 
 EVENTS = "service_slo:events:rate5m"
 BAD_EVENTS = "service_slo:bad_events:rate5m"
+EVENTS_IN_PERIOD = "service_slo:events:increase30d"
 BUDGET = "service_slo:error_budget_remaining:ratio30d"
 
-INTERVAL = timedelta(seconds=30)
+INTERVAL = SCRAPE_INTERVAL
 """How often rules are evaluated: the count of events in a window is a sum of rates, each for so long."""
 
 _STEP = "5m"
 _SCRAPES_MISSED = timedelta(minutes=10)
+_SPENT_FOR = timedelta(minutes=5)
+
+_STEPS: Mapping[ObjectiveKind, str] = {
+    "availability": "Which route fails, and since when?",
+    "latency": "Which route is slow, and since when?",
+    "job success": "`roadworthy jobs dead` groups what has failed for good by error: which is it, and since when?",
+    "job latency": "Do workers run, and are they all busy (`roadworthy jobs`)? Is the queue paused, or its scaling at "
+    "its upper bound (queue_desired_workers)?",
+    "freshness": "When was it brought up to date last, and what does that: a job among the dead letters "
+    "(`roadworthy jobs dead`), a schedule that does not fire, a dependency that does not answer?",
+    "quality": "Which value has grown, and since when? What has changed for those who use it?",
+}
 
 Rule = Mapping[str, str | Mapping[str, str]]
 
@@ -45,19 +58,24 @@ def recording_rules(objective: ObjectiveSpec, service: str) -> Iterator[Rule]:
     yield {"record": BAD_EVENTS, "expr": counted.bad, "labels": labels}
     windows = sorted({window for row in rows(objective) for window in (row.long, row.short)})
     for window in windows:
-        yield {"record": ratio(window), "expr": _share(labels, window), "labels": labels}
-    left = f"1 - ({_share(labels, PERIOD)}) / {_number(1 - objective.objective)}"
-    yield {"record": BUDGET, "expr": left, "labels": labels}
+        yield {"record": ratio(window), "expr": _share(objective, labels, window), "labels": labels}
+    interval = f"{INTERVAL.total_seconds():g}"
+    yield {"record": EVENTS_IN_PERIOD, "expr": f"{_sum(EVENTS, labels, PERIOD)} * {interval}", "labels": labels}
+    bad = f"{_sum(BAD_EVENTS, labels, PERIOD)} * {interval} / ({selected(EVENTS_IN_PERIOD, labels)} > 0)"
+    yield {"record": BUDGET, "expr": f"1 - ({bad}) / {_number(1 - objective.objective)}", "labels": labels}
 
 
 def burn_alerts(objective: ObjectiveSpec, spec: ServiceSpec) -> Iterator[Alert]:
-    """Yield the alerts of one objective: one for each row that can fire, and one for events that are not measured."""
+    """Yield the alerts of one objective: one for each row that can fire, for a budget that is used up, and for events
+    that are not measured.
+    """
     name = "".join(part.capitalize() for part in objective.name.split("-"))
     for row in rows(objective):
         yield _burning(objective, spec.name, name, row)
+    yield _spent(objective, spec.name, name)
     labels = {"service": spec.name, "slo": objective.name}
     up = selected("up", {"service": spec.name})
-    measured = _events(objective, spec.name, bad=0)
+    measured = events(objective, spec.name, bad=0)
     yield Alert(
         f"{name}NotMeasured",
         f"absent({selected(EVENTS, labels)}) and on() max({up}) == 1",
@@ -76,11 +94,11 @@ def burn_alerts(objective: ObjectiveSpec, spec: ServiceSpec) -> Iterator[Alert]:
 def _burning(objective: ObjectiveSpec, service: str, name: str, row: BurnRow) -> Alert:
     labels = {"service": service, "slo": objective.name}
     threshold = _number(row.threshold(objective.objective))
-    events = f"sum_over_time({selected(EVENTS, labels)}[{written(row.long)}]) * {INTERVAL.total_seconds():g}"
+    counted = f"{_sum(EVENTS, labels, row.long)} * {INTERVAL.total_seconds():g}"
     expression = (
         f"{selected(ratio(row.long), labels)} > {threshold}\n"
         f"and {selected(ratio(row.short), labels)} > {threshold}\n"
-        f"and {events} >= {objective.minimum_events}"
+        f"and round({counted}) >= {objective.minimum_events}"
     )
     spent = f"{row.budget:.0%}".replace("%", " %")
     return Alert(
@@ -91,45 +109,51 @@ def _burning(objective: ObjectiveSpec, service: str, name: str, row: BurnRow) ->
         f"{objective.name} uses up its error budget {row.factor:g} times too fast",
         f"{{{{ $value | humanizePercentage }}}} of the events of the last {written(row.long)} were bad, where "
         f"{_number((1 - objective.objective) * 100)} % may be: {spent} of thirty days' budget in {written(row.long)}.",
-        f"Which route fails, and since when? Look at the last deploy first: rolling back is faster than understanding. "
+        f"{_STEPS[objective.kind]} Look at the last deploy first: rolling back is faster than understanding. "
         f"Then at what {objective.name} depends on: database, caches, dependencies.",
         labels={"slo": objective.name, "long": written(row.long), "short": written(row.short)},
         example=AlertExample(
-            _events(objective, service, bad=1),
-            _events(objective, service, bad=0.9 * row.threshold(objective.objective)),
-            INTERVAL,
+            events(objective, service, bad=1),
+            events(objective, service, bad=0.9 * row.threshold(objective.objective)),
+            seen_after(objective),
             {},
             {"{{ $value | humanizePercentage }}": "100%"},
         ),
     )
 
 
-def _events(objective: ObjectiveSpec, service: str, *, bad: float) -> dict[str, str]:
-    """Return the series of an example in which so large a share of 600 events in each scrape is bad."""
-    labels = {"service": service}
-    method, route = objective.route_parts or ("GET", "/")
-    requested = labels | {"method": method, "route": route}
-    failing, fine = _number(600 * bad), _number(600 * (1 - bad))
-    if objective.under is None:
-        return {
-            selected(HTTP_REQUESTS.name, requested | {"status": "500"}): f"0+{failing}x2000",
-            selected(HTTP_REQUESTS.name, requested | {"status": "200"}): f"0+{fine}x2000",
-        }
-    metric = objective.metric or HTTP_REQUEST_DURATION.name
-    of = requested if objective.metric is None else labels
-    within = of | {"le": bucket_label(objective.under.total_seconds())}
-    return {
-        selected(f"{metric}_bucket", within): f"0+{fine}x2000",
-        selected(f"{metric}_count", of): "0+600x2000",
-    }
+def _spent(objective: ObjectiveSpec, service: str, name: str) -> Alert:
+    labels = {"service": service, "slo": objective.name}
+    spent = 1 - objective.objective
+    return Alert(
+        f"{name}BudgetSpent",
+        f"{selected(BUDGET, labels)} <= 0\n"
+        f"and round({selected(EVENTS_IN_PERIOD, labels)}) >= {objective.minimum_events}",
+        _SPENT_FOR,
+        "warning",
+        f"{objective.name} has no error budget left",
+        f"Over the last {PERIOD.days} days fewer than {_number(objective.objective * 100)} % of the events were good, "
+        "so the promise is broken.",
+        f"Put off what may break more, and mend first what {objective.name} lost its budget to: the alerts of the last "
+        f"weeks say when that was. {_STEPS[objective.kind]}",
+        labels={"slo": objective.name},
+        example=AlertExample(
+            events(objective, service, bad=1),
+            events(objective, service, bad=0.99 * spent),
+            seen_after(objective),
+        ),
+    )
 
 
-def _share(labels: dict[str, str], window: timedelta) -> str:
-    if window == timedelta(minutes=5):
+def _share(objective: ObjectiveSpec, labels: dict[str, str], window: timedelta) -> str:
+    # Rates are over five minutes themselves; looks at what is to be fresh are not.
+    if window == timedelta(minutes=5) and objective.kind != "freshness":
         return f"{selected(BAD_EVENTS, labels)} / ({selected(EVENTS, labels)} > 0)"
-    length = written(window)
-    bad = f"sum_over_time({selected(BAD_EVENTS, labels)}[{length}])"
-    return f"{bad} / (sum_over_time({selected(EVENTS, labels)}[{length}]) > 0)"
+    return f"{_sum(BAD_EVENTS, labels, window)} / ({_sum(EVENTS, labels, window)} > 0)"
+
+
+def _sum(recorded: str, labels: dict[str, str], window: timedelta) -> str:
+    return f"sum_over_time({selected(recorded, labels)}[{written(window)}])"
 
 
 def _number(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from roadworthy.check.expression import WATCHDOG
 from roadworthy.check.promql import (
     COMPARISONS,
     Aggregation,
@@ -29,8 +30,8 @@ _ALARMS = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
 
 def compares_nothing(subject: Subject) -> Iterator[Problem]:
     """Find alerts without a condition: they fire for as long as there is data."""
-    for alert, tree in subject.parsed():
-        if not _conditional(tree):
+    for alert, _, tree in subject.alerts():
+        if alert.name != WATCHDOG and not _conditional(tree):
             yield Problem.of(
                 alert,
                 "compares nothing, so it fires whenever there is data",
@@ -58,7 +59,7 @@ def _conditional(node: Node) -> bool:
 
 def raw_counter(subject: Subject) -> Iterator[Problem]:
     """Find alerts that compare a counter's total, which only grows until its process restarts."""
-    for alert, node in subject.nodes():
+    for alert, node in ((alert, node) for alert, _, tree in subject.alerts() for node in walk(tree)):
         match node:
             case Binary(operator=operator, left=left, right=Literal(value=value)) if operator in COMPARISONS:
                 side = left
@@ -101,8 +102,8 @@ def rated_gauge(subject: Subject) -> Iterator[Problem]:
 
 def nervous(subject: Subject) -> Iterator[Problem]:
     """Find critical alerts that one bad scrape sets off: no time to wait, and no range looked back on."""
-    for alert, tree in subject.parsed():
-        if alert.severity == "critical" and alert.duration == timedelta(0) and not _looks_back(tree):
+    for alert, rule, tree in subject.alerts():
+        if rule.severity == "critical" and rule.duration == timedelta(0) and not _looks_back(tree):
             yield Problem.of(
                 alert,
                 "is critical and one bad scrape sets it off",
@@ -116,7 +117,7 @@ def _looks_back(tree: Node) -> bool:
 
 def vanishing(subject: Subject) -> Iterator[Problem]:
     """Find alerts on the age of heartbeats that are silent when there are no workers left to have one."""
-    for alert, tree in subject.parsed():
+    for alert, _, tree in subject.alerts():
         nodes = list(walk(tree))
         watches = any(isinstance(node, Selector) and node.metric == WORKER_HEARTBEAT.name for node in nodes)
         notices = any(isinstance(node, Call) and node.function in _ABSENCES for node in nodes)

@@ -7,25 +7,25 @@ from collections.abc import Iterable, Iterator
 
 from roadworthy.catalogue import catalogue
 from roadworthy.check.catalogue import Series, Values
+from roadworthy.check.expression import Expression
 from roadworthy.check.nearest import suggestion
 from roadworthy.check.promql import Matcher, Selector
 from roadworthy.check.rule import Problem, Rule
 from roadworthy.check.subject import Subject
-from roadworthy.objectives.spec import AlertSpec
 
 
 def unparsable(subject: Subject) -> Iterator[Problem]:
-    """Find alerts whose expression is no PromQL."""
-    for alert in subject.alerts:
+    """Find expressions that are no PromQL."""
+    for alert in subject.expressions:
         if alert.tree is None:
-            shown = " ".join(alert.spec.expression.split())
+            shown = " ".join(alert.text.split())
             yield Problem.of(
-                alert.spec, f"has an expression that is no PromQL: {alert.error}", f"correct the expression: {shown}"
+                alert, f"has an expression that is no PromQL: {alert.error}", f"correct the expression: {shown}"
             )
 
 
 def unknown_metric(subject: Subject) -> Iterator[Problem]:
-    """Find alerts and objectives that name a metric which nothing exports."""
+    """Find expressions and objectives that name a metric which nothing exports."""
     for alert, name in dict.fromkeys((alert, selector.metric) for alert, selector in _selectors(subject)):
         if name is not None and name not in subject.catalogue:
             yield Problem.of(
@@ -65,13 +65,13 @@ def unknown_value(subject: Subject) -> Iterator[Problem]:
             )
 
 
-def _selectors(subject: Subject) -> Iterator[tuple[AlertSpec, Selector]]:
+def _selectors(subject: Subject) -> Iterator[tuple[Expression, Selector]]:
     for alert, node in subject.nodes():
         if isinstance(node, Selector):
             yield alert, node
 
 
-def _matchers(subject: Subject) -> Iterator[tuple[AlertSpec, Series, Matcher]]:
+def _matchers(subject: Subject) -> Iterator[tuple[Expression, Series, Matcher]]:
     """Yield each condition on a known metric once per alert, however often the alert repeats it."""
     found = (
         (alert, selector.metric, matcher) for alert, selector in _selectors(subject) for matcher in selector.matchers

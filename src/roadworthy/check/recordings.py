@@ -1,0 +1,49 @@
+"""The series that recording rules make of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from roadworthy.check.catalogue import Series, Values
+from roadworthy.check.expression import Expression
+from roadworthy.check.labels import carried
+from roadworthy.service import ServiceSpec
+
+_PASSES = 3
+"""Recordings of recordings of recordings are known; deeper ones count as carrying any label."""
+
+
+def recorded(known: Mapping[str, Series], expressions: Iterable[Expression], spec: ServiceSpec) -> Mapping[str, Series]:
+    """Return the series by name with those that recording rules among `expressions` add.
+
+    A rule's label has the values that rules give it; `slo` has only those that are declared.
+    """
+    rules = [one for one in expressions if one.kind == "recording"]
+    found = dict(known)
+    for _ in range(_PASSES):
+        made: dict[str, Series] = {}
+        for one in rules:
+            if one.name not in known:
+                series = _series(one, found, spec)
+                made[one.name] = _merged(made[one.name], series) if one.name in made else series
+        found.update(made)
+    return found
+
+
+def _series(one: Expression, known: Mapping[str, Series], spec: ServiceSpec) -> Series:
+    carries = None if one.tree is None else carried(one.tree, known)
+    labels: dict[str, Values | None] = dict.fromkeys(carries or ())
+    for name, value in ({} if one.rule is None else one.rule.labels).items():
+        labels[name] = Values(frozenset({value}))
+    if "slo" in labels:
+        labels["slo"] = Values(frozenset(objective.name for objective in spec.objectives))
+    return Series(one.name, "gauge", labels, open=carries is None)
+
+
+def _merged(left: Series, right: Series) -> Series:
+    labels: dict[str, Values | None] = {}
+    for name in {*left.labels, *right.labels}:
+        values = [series.labels[name] for series in (left, right) if name in series.labels]
+        listed = [one.listed for one in values if one is not None]
+        labels[name] = Values(frozenset().union(*listed)) if len(listed) == len(values) else None
+    return Series(left.name, left.kind, labels, left.open or right.open)
