@@ -1,0 +1,144 @@
+"""The board of PostgreSQL, as the service's pool and a connection of its own see it, and of Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roadworthy.database.metrics import POOL_IDLE, POOL_LIMIT, POOL_USED, POOL_WAITING
+from roadworthy.database.server_metrics import (
+    CONNECTIONS,
+    CONNECTIONS_LIMIT,
+    DEADLOCKS,
+    LOCK_WAITS,
+    LONGEST_TRANSACTION,
+    REPLICATION_LAG,
+    SERVER_UP,
+    SIZE,
+    STANDBYS,
+)
+from roadworthy.emit.dashboard import Dashboard, Panel, Query, Row
+from roadworthy.emit.dashboards.expressions import rate, summed
+from roadworthy.emit.indicator import selected
+from roadworthy.redis import metrics as redis
+from roadworthy.service import ServiceSpec
+from roadworthy.telemetry.spec import MetricSpec
+
+_NO_REDIS = "There is no Redis where REDIS_URL is not set."
+
+
+def database_performance(spec: ServiceSpec) -> Dashboard | None:
+    """Return the board of a service's PostgreSQL and Redis, or None where it uses neither."""
+    labels = {"service": spec.name}
+    found = []
+    if spec.database is not None or spec.queues:
+        found.append(Row("Connections of the service", tuple(_pool(labels))))
+        found.append(Row("PostgreSQL", tuple(_server(labels))))
+    if spec.caches or spec.limits:
+        found.append(Row("Redis", tuple(_redis(labels))))
+    return Dashboard("database", "Database performance", tuple(found)) if found else None
+
+
+def _largest(metric: MetricSpec, labels: dict[str, str], *by: str) -> str:
+    return f"max by ({', '.join(by)}) ({selected(metric.name, labels)})"
+
+
+def _pool(labels: dict[str, str]) -> Iterator[Panel]:
+    used, idle, limit, waiting = (
+        summed(selected(metric.name, labels)) for metric in (POOL_USED, POOL_IDLE, POOL_LIMIT, POOL_WAITING)
+    )
+    yield Panel(
+        "Connections in use",
+        (Query(f"{used} / {limit}", "of those that may be open"),),
+        unit="percentunit",
+        alert="DatabasePoolExhausted",
+    )
+    yield Panel(
+        "Connections",
+        (Query(used, "in use"), Query(idle, "free"), Query(limit, "at most")),
+        unit="none",
+    )
+    yield Panel("Callers that wait for a connection", (Query(waiting, "waiting"),), unit="none")
+
+
+def _server(labels: dict[str, str]) -> Iterator[Panel]:
+    yield Panel(
+        "PostgreSQL answers",
+        (Query(f"min by (database) ({selected(SERVER_UP.name, labels)})", "{{database}}"),),
+        unit="none",
+        alert="PostgresDown",
+        values={0: "down", 1: "up"},
+    )
+    in_use = f"sum by (database) ({_largest(CONNECTIONS, labels, 'database', 'state')})"
+    yield Panel(
+        "Connections of all clients",
+        (Query(f"{in_use} / {_largest(CONNECTIONS_LIMIT, labels, 'database')}", "{{database}}"),),
+        unit="percentunit",
+        description="Of those that the server lets clients have.",
+        alert="HighDatabaseConnections",
+    )
+    yield Panel(
+        "What connections do",
+        (Query(f"sum by (state) ({_largest(CONNECTIONS, labels, 'database', 'state')})", "{{state}}"),),
+        unit="none",
+    )
+    yield Panel(
+        "Oldest transaction",
+        (Query(_largest(LONGEST_TRANSACTION, labels, "database"), "{{database}}"),),
+        unit="s",
+        alert="LongTransaction",
+    )
+    yield Panel(
+        "Connections that wait for a lock",
+        (Query(_largest(LOCK_WAITS, labels, "database"), "{{database}}"),),
+        unit="none",
+    )
+    yield Panel(
+        "Deadlocks",
+        (Query(f"sum by (database) (increase({selected(DEADLOCKS.name, labels)}[15m]))", "{{database}}"),),
+        unit="none",
+        description="Ended by PostgreSQL within a quarter of an hour.",
+        alert="Deadlocks",
+    )
+    yield Panel("Size", (Query(_largest(SIZE, labels, "database"), "{{database}}"),), unit="bytes")
+    yield Panel("Standbys", (Query(_largest(STANDBYS, labels, "database"), "{{database}}"),), unit="none")
+    yield Panel(
+        "Standbys behind",
+        (Query(_largest(REPLICATION_LAG, labels, "standby"), "{{standby}}"),),
+        unit="s",
+        alert="ReplicaLag",
+        may_be_empty="There is no standby.",
+    )
+
+
+def _redis(labels: dict[str, str]) -> Iterator[Panel]:
+    yield Panel(
+        "Redis answers",
+        (Query(f"min by (server) ({selected(redis.SERVER_UP.name, labels)})", "{{server}}"),),
+        unit="none",
+        alert="RedisDown",
+        values={0: "down", 1: "up"},
+        may_be_empty=_NO_REDIS,
+    )
+    yield Panel(
+        "Memory of Redis",
+        (
+            Query(_largest(redis.MEMORY, labels, "server"), "{{server}}: in use"),
+            Query(f"{_largest(redis.MEMORY_LIMIT, labels, 'server')} > 0", "{{server}}: at most"),
+        ),
+        unit="bytes",
+        may_be_empty="There is no Redis, or it has no maxmemory.",
+    )
+    yield Panel(
+        "Clients of Redis",
+        (Query(_largest(redis.CLIENTS, labels, "server"), "{{server}}"),),
+        unit="none",
+        may_be_empty=_NO_REDIS,
+    )
+    yield Panel(
+        "Keys dropped by Redis",
+        (Query(rate(redis.EVICTIONS.name, labels, by=("server",)), "{{server}}"),),
+        unit="ops",
+        description="To stay within its maxmemory.",
+        alert="RedisEvictions",
+        may_be_empty=_NO_REDIS,
+    )
