@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 PROGRAMS = {
     "amtool": lambda: shutil.which("amtool") is not None,
@@ -23,6 +24,13 @@ PROGRAMS = {
     "redis-server": lambda: shutil.which("redis-server") is not None,
     "varnishd": lambda: shutil.which("varnishd") is not None,
 }
+
+
+# Not by the clock, so that a busy machine fails nothing; and the same examples each time: a change is judged by what it
+# changes. `--hypothesis-profile=search` looks for others.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("search"), derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -195,6 +195,6 @@ async def test_a_server_is_trusted_by_its_certificate_alone(tmp_path: Path) -> N
 async def test_tls_is_not_given_up_for_a_server_without_it() -> None:
     async with serving(saying(b"HTTP/1.1 200 OK\r\n\r\n")) as url:
         with pytest.raises(NoResponse):
-            await HttpClient(timeout=10, context=ssl.create_default_context()).request(
+            await HttpClient(timeout=1, context=ssl.create_default_context()).request(
                 "POST", url.replace("http://", "https://"), {}
             )

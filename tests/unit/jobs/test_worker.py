@@ -738,7 +738,7 @@ async def test_an_unexpected_error_in_any_loop_ends_the_worker_loudly(method: st
     def broken(*_: Any, **__: Any) -> Any:
         raise ArithmeticError("a defect")
 
-    async with working(spec_of(long), lease=timedelta(seconds=1)) as stage:
+    async with working(spec_of(long), lease=timedelta(seconds=1), grace=0.1) as stage:
         await stage.enqueue("long")
         await stage.came_to("running")
         setattr(stage.engine, method, broken)
