@@ -24,6 +24,7 @@ from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import exposition
 from roadworthy.telemetry.exposition import Snapshot
 
+_ASKED_EVERY = timedelta(seconds=2)
 _LONGEST_SILENCE = timedelta(seconds=5)
 _STALLED = "takes no jobs: its claims hang or fail, or jobs that do not end have all its slots"
 
@@ -72,7 +73,7 @@ def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState],
         return exposition.render(await snapshot())
 
     own = service_checks(spec, lambda: binding)
-    breakers = {check.name: check for check in (_breaker(one, snapshot) for one in spec.dependencies)}
+    breakers = {check.name: check for check in (breaker_of_all(one, snapshot) for one in spec.dependencies)}
     checks = [of_all(check, snapshot) if check.name == "caches" else breakers.get(check.name, check) for check in own]
     return operations_app(_health(spec, state, *checks, _processes(processes)), metrics, binding.metrics)
 
@@ -91,7 +92,7 @@ def of_all(check: Check, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
     return replace(check, run=run)
 
 
-def _breaker(spec: DependencySpec, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
+def breaker_of_all(spec: DependencySpec, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:
     """Return the check of a dependency with its breaker as it is worst in any process; the supervisor calls none."""
     names = {float(number): state for state, number in breaker_metrics.STATES.items()}
 
@@ -102,7 +103,9 @@ def _breaker(spec: DependencySpec, snapshot: Callable[[], Awaitable[Snapshot]]) 
                     return names.get(sample.value)
         return None
 
-    return checked(spec, state)
+    check = checked(spec, state)
+    # The processes have to be asked for it, which takes longer than a probe waits.
+    return replace(check, every=max(check.every, _ASKED_EVERY))
 
 
 def _processes(run: Observe) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -10,9 +11,11 @@ from roadworthy.binding import Binding
 from roadworthy.cache.metrics import LOOKUPS
 from roadworthy.health import metrics
 from roadworthy.health.policy import HealthState, Reading
+from roadworthy.health.report import Health
 from roadworthy.health.spec import Check
 from roadworthy.http.stack import install
-from roadworthy.runtime.operations import of_all, single
+from roadworthy.resilience import breaker_metrics
+from roadworthy.runtime.operations import breaker_of_all, of_all, single
 from roadworthy.service import Service
 from roadworthy.telemetry.exposition import Family, Sample, Snapshot
 from roadworthy.telemetry.registry import MetricRegistry
@@ -75,3 +78,22 @@ async def test_both_ports_of_a_process_tell_of_one_health() -> None:
         stack.drain.start()
         assert [await status(app, "/readyz") for app in (stack, private)] == [503, 503]
     assert [await status(app, "/livez") for app in (stack, private)] == [200, 200]
+
+
+async def test_the_breakers_of_other_processes_are_known_before_a_probe_asks() -> None:
+    service = Service("shop")
+    service.dependency("bank")
+
+    async def snapshot() -> Snapshot:
+        # Longer than a probe waits.
+        await asyncio.sleep(0.1)
+        state = Sample(breaker_metrics.STATE.name, (("breaker", "bank"),), 0.0)
+        return Snapshot((Family(breaker_metrics.STATE.name, "gauge", "", "max", (state,)),))
+
+    health = Health(HealthState, [breaker_of_all(service.spec.dependencies[0], snapshot)])
+    async with health.running(), asyncio.timeout(60):
+        while (await health.report())["status"] != "pass":
+            await asyncio.sleep(0.01)
+        reports = [await health.report() for _ in range(3)]
+    assert [report["status"] for report in reports] == ["pass"] * 3
+    assert reports[0]["checks"]["bank:breaker"][0]["observedValue"] == "closed"
