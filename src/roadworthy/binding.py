@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from roadworthy.limits.limiters import Limiters
     from roadworthy.resilience.dependency import Dependencies
     from roadworthy.security.verifying import Verifier
+    from roadworthy.telemetry.error_reports import ErrorReports
     from roadworthy.telemetry.registry import MetricRegistry
+    from roadworthy.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,5 @@ class Binding:
     data_directory: Path | None = None
     api_keys: Mapping[str, Verifier] | None = None
     dependencies: Dependencies | None = None
+    tracing: Tracing | None = None
+    error_reports: ErrorReports | None = None

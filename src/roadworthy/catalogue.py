@@ -14,6 +14,7 @@ from roadworthy.resilience import breaker_metrics, dependency_metrics, shedding_
 from roadworthy.security import metrics as security_metrics
 from roadworthy.service import ServiceSpec
 from roadworthy.telemetry import metrics as telemetry_metrics
+from roadworthy.telemetry import telling_metrics
 from roadworthy.telemetry.spec import MetricSpec
 
 
@@ -33,5 +34,6 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *dependency_metrics.CATALOGUE,
         *breaker_metrics.CATALOGUE,
         *shedding_metrics.CATALOGUE,
+        *telling_metrics.CATALOGUE,
         *spec.metrics,
     )

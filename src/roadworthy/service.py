@@ -18,6 +18,7 @@ from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import Declared, declaring_place
 from roadworthy.declaring.calls import Calls
 from roadworthy.declaring.data import Data
+from roadworthy.declaring.observing import Observing
 from roadworthy.declaring.promises import Promises
 from roadworthy.declaring.requests import Requests
 from roadworthy.declaring.work import Work
@@ -43,6 +44,7 @@ from roadworthy.security.cross_origin import CorsSpec
 from roadworthy.security.keys_spec import ApiKeysSpec
 from roadworthy.security.secrets import SecretSpec
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, MetricSpec
+from roadworthy.telemetry.tracing_spec import ErrorReportsSpec, LogSamplingSpec, TracingSpec
 
 if TYPE_CHECKING:
     from roadworthy.binding import Binding
@@ -94,9 +96,12 @@ class ServiceSpec:
     batches: tuple[BatchSpec, ...] = ()
     api_keys: tuple[ApiKeysSpec, ...] = ()
     panels: tuple[PanelSpec, ...] = ()
+    tracing: TracingSpec | None = None
+    error_reports: ErrorReportsSpec | None = None
+    sampled_logs: tuple[LogSamplingSpec, ...] = ()
 
 
-class Service(Data, Work, Calls, Requests, Promises):
+class Service(Data, Work, Calls, Requests, Promises, Observing):
     """A service: what it needs and what it promises, under one name.
 
     `version` and `owner` appear in metrics and alerts. `app` names the ASGI application for `roadworthy serve`
@@ -174,6 +179,9 @@ class Service(Data, Work, Calls, Requests, Promises):
             batches=of("batch"),
             api_keys=of("api_keys"),
             panels=of("panel"),
+            tracing=next(iter(of("tracing")), None),
+            error_reports=next(iter(of("error reports")), None),
+            sampled_logs=of("sampled logger"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:
@@ -216,6 +224,11 @@ class Service(Data, Work, Calls, Requests, Promises):
     def bound(self) -> bool:
         """Whether the service's handles can be used now."""
         return self._binding is not None
+
+    @property
+    def secret_values(self) -> tuple[str, ...]:
+        """Every value of a declared secret that counts now, for what must not be told to be found in texts."""
+        return tuple(value for secret in self._secrets if secret.is_open for value in secret.values)
 
     @property
     def draining(self) -> bool:

@@ -42,6 +42,11 @@ class Secret:
         return self._held[-1].values()
 
     @property
+    def is_open(self) -> bool:
+        """Whether its service runs, so that its values are known."""
+        return bool(self._held)
+
+    @property
     def is_set(self) -> bool:
         """Whether there is one."""
         return bool(self.values)
