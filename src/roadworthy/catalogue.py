@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roadworthy.cache import metrics as cache_metrics
+from roadworthy.cost import metrics as cost_metrics
 from roadworthy.database import metrics as database_metrics
 from roadworthy.edge import metrics as edge_metrics
 from roadworthy.health import machine_metrics
@@ -35,5 +36,6 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *breaker_metrics.CATALOGUE,
         *shedding_metrics.CATALOGUE,
         *telling_metrics.CATALOGUE,
+        *cost_metrics.CATALOGUE,
         *spec.metrics,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from roadworthy.cache.spec import CacheSpec
+from roadworthy.cost.spec import MeterSpec, PricesSpec
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import Declared, declaring_place
 from roadworthy.declaring.calls import Calls
@@ -99,6 +100,8 @@ class ServiceSpec:
     tracing: TracingSpec | None = None
     error_reports: ErrorReportsSpec | None = None
     sampled_logs: tuple[LogSamplingSpec, ...] = ()
+    prices: PricesSpec | None = None
+    meters: tuple[MeterSpec, ...] = ()
 
 
 class Service(Data, Work, Calls, Requests, Promises, Observing):
@@ -182,6 +185,8 @@ class Service(Data, Work, Calls, Requests, Promises, Observing):
             tracing=next(iter(of("tracing")), None),
             error_reports=next(iter(of("error reports")), None),
             sampled_logs=of("sampled logger"),
+            prices=next(iter(of("prices")), None),
+            meters=of("meter"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:

@@ -35,6 +35,13 @@ SCRAPE_SERIES = (
 )
 """What Prometheus itself records of every scrape."""
 
+MONITOR_SERIES = (
+    "prometheus_rule_evaluation_failures_total",
+    "prometheus_notifications_dropped_total",
+    "alertmanager_notifications_failed_total",
+)
+"""What Prometheus and Alertmanager tell of themselves, as far as alerts go by it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Values:
@@ -141,6 +148,8 @@ def _listed(*values: str) -> Values:
 def _prometheus_series(spec: ServiceSpec) -> Iterator[Series]:
     for name in SCRAPE_SERIES:
         yield Series(name, "gauge", dict.fromkeys(TARGET_LABELS))
+    for name in MONITOR_SERIES:
+        yield Series(name, "counter", dict.fromkeys(("job", "instance")), open=True)
     alerts: dict[str, Values | None] = {
         "alertname": _listed(*(alert.name for alert in spec.alerts)),
         "severity": _listed(*SEVERITIES),

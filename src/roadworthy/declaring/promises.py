@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
+from roadworthy.cost.spec import MeterSpec, PricesSpec
 from roadworthy.declaring.base import Declaring
 from roadworthy.duration import seconds
 from roadworthy.errors import DeclarationError
+from roadworthy.handles.meter import Meter
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.health.spec import RESERVED, Check, Observe
 from roadworthy.objectives.panel import PanelSpec, Unit
@@ -50,6 +52,29 @@ class Promises(Declaring):
     ) -> Histogram:
         """Declare a histogram. `buckets` are its upper bounds in the unit of its name; `labels` as for `counter`."""
         return Histogram(self, self._metric(name, "histogram", help, labels, tuple(buckets)))
+
+    def prices(
+        self,
+        *,
+        cpu_hour: float = 0.0,
+        memory_gib_hour: float = 0.0,
+        disk_gib_month: float = 0.0,
+        monthly_budget: float | None = None,
+        currency: str = "USD",
+    ) -> None:
+        """Declare what an hour of a processor, a GiB of memory for an hour and one of disk for a month cost.
+
+        What the service uses is then told in money, by resource, route and job. `monthly_budget` is what it may cost in
+        a month: an alert of business fires while the forecast is above it. `currency` is the code by ISO 4217.
+        """
+        spec = PricesSpec(cpu_hour, memory_gib_hour, disk_gib_month, monthly_budget, currency)
+        self.declared.add("prices", spec)
+
+    def meter(self, name: str, *, price: float = 0.0) -> Meter:
+        """Declare something that is used by the piece, of which one costs `price` in the currency of `prices`."""
+        spec = MeterSpec(name, price)
+        self.declared.add("meter", spec)
+        return Meter(self, spec)
 
     def _metric(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from roadworthy.cost.source import CURRENT_ROUTE
 from roadworthy.http.asgi import Layer, Receive, Scope
 from roadworthy.http.draining import Drain
 from roadworthy.http.exchange import Exchange
@@ -49,6 +50,7 @@ class Measuring:
         self._route = route
         self._clock = clock
         self._registry: MetricRegistry | None = None
+        self._metered = False
         self._tallies: dict[tuple[str, str, int], Tally] = {}
         self._requests: list[tuple[Tally, Child]] = []
         self._places: dict[tuple[int, int], Tally] = {}
@@ -65,6 +67,9 @@ class Measuring:
             self.bind()
         exchange.on_end = self._measured
         exchange.began = self._clock()
+        if self._metered:
+            # Known once the request is dispatched, which it is when the application meters something.
+            CURRENT_ROUTE.set(lambda: f"{_KNOWN_METHODS.get(scope['method'], OTHER_METHOD)} {self._route(scope, None)}")
         try:
             await self._app(scope, receive, exchange)
         finally:
@@ -86,6 +91,7 @@ class Measuring:
         self._tallies = {}
         self._requests = []
         self._places = {}
+        self._metered = bool(self._service.spec.meters)
         for objective in self._service.spec.objectives:
             # Without its series from the start, an objective looks like one that is not measured.
             if objective.about_requests:

@@ -162,6 +162,10 @@ class Store:
                     blocked=sum(kept.state == "blocked" for kept in mine),
                     held=sum(kept.state == "held" for kept in mine),
                     oldest_ready_at=min(ready, default=None),
+                    overdue=sum(
+                        kept.state == "running" and kept.expires_at is not None and kept.expires_at < self.clock()
+                        for kept in mine
+                    ),
                 )
             )
         return counted

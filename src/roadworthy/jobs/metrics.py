@@ -55,6 +55,13 @@ JOBS_RESCUED = MetricSpec(
 QUEUE_SCHEDULED = MetricSpec("queue_scheduled", "gauge", "Jobs that wait for their time.", (_QUEUE,), across="max")
 QUEUE_READY = MetricSpec("queue_ready", "gauge", "Jobs that wait for a worker.", (_QUEUE,), across="max")
 QUEUE_RUNNING = MetricSpec("queue_running", "gauge", "Jobs in a worker's hand.", (_QUEUE,), across="max")
+QUEUE_OVERDUE = MetricSpec(
+    "queue_overdue",
+    "gauge",
+    "Jobs in the hand of a worker that has stopped renewing their lease, and not taken back yet.",
+    (_QUEUE,),
+    across="max",
+)
 QUEUE_DEAD = MetricSpec("queue_dead", "gauge", "Jobs in the dead letters.", (_QUEUE,), across="max")
 QUEUE_BLOCKED = MetricSpec(
     "queue_blocked", "gauge", "Jobs that a limit or a pause does not let through.", (_QUEUE,), across="max"
@@ -92,6 +99,7 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     QUEUE_SCHEDULED,
     QUEUE_READY,
     QUEUE_RUNNING,
+    QUEUE_OVERDUE,
     QUEUE_DEAD,
     QUEUE_BLOCKED,
     QUEUE_PAUSED,

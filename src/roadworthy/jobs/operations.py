@@ -60,7 +60,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """A queue as it stands; `oldest_ready_at` is when its longest-waiting ready job became ready."""
+    """A queue as it stands; `oldest_ready_at` is when its longest-waiting ready job became ready.
+
+    `overdue` of the running ones are past their lease, and nobody has taken them back yet.
+    """
 
     queue: str
     scheduled: int
@@ -70,6 +73,7 @@ class QueueCounts:
     blocked: int
     held: int
     oldest_ready_at: datetime | None
+    overdue: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,7 +313,8 @@ SELECT
     sum(dead)::bigint AS dead,
     sum(blocked)::bigint AS blocked,
     sum(held)::bigint AS held,
-    min(oldest_ready_at) AS oldest_ready_at
+    min(oldest_ready_at) AS oldest_ready_at,
+    sum(overdue)::bigint AS overdue
 FROM (
     SELECT
         queue,
@@ -323,11 +324,12 @@ FROM (
         0 AS dead,
         count(*) FILTER (WHERE state = 4) AS blocked,
         count(*) FILTER (WHERE state = 5) AS held,
-        min(run_at) FILTER (WHERE state = 1) AS oldest_ready_at
+        min(run_at) FILTER (WHERE state = 1) AS oldest_ready_at,
+        count(*) FILTER (WHERE state = 2 AND lease_expires_at < clock_timestamp()) AS overdue
     FROM roadworthy.jobs
     GROUP BY queue
     UNION ALL
-    SELECT queue, 0, 0, 0, count(*), 0, 0, NULL FROM roadworthy.dead_jobs GROUP BY queue
+    SELECT queue, 0, 0, 0, count(*), 0, 0, NULL, 0 FROM roadworthy.dead_jobs GROUP BY queue
 ) AS counted
 GROUP BY queue
 ORDER BY queue

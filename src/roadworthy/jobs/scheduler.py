@@ -157,6 +157,7 @@ class Scheduler:
                 (catalogue.QUEUE_SCHEDULED, found.scheduled if found else 0),
                 (catalogue.QUEUE_READY, found.ready if found else 0),
                 (catalogue.QUEUE_RUNNING, found.running if found else 0),
+                (catalogue.QUEUE_OVERDUE, found.overdue if found else 0),
                 (catalogue.QUEUE_DEAD, found.dead if found else 0),
                 (catalogue.QUEUE_BLOCKED, found.blocked if found else 0),
                 (catalogue.QUEUE_PAUSED, int((name, None) in paused)),

@@ -9,7 +9,13 @@ from roadworthy.duration import minutes, seconds
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.indicator import selected
 from roadworthy.emit.objectives import INTERVAL
-from roadworthy.jobs.metrics import JOBS_FINISHED, QUEUE_OLDEST_READY, QUEUE_READY, WORKER_HEARTBEAT
+from roadworthy.jobs.metrics import (
+    JOBS_FINISHED,
+    QUEUE_OLDEST_READY,
+    QUEUE_OVERDUE,
+    QUEUE_READY,
+    WORKER_HEARTBEAT,
+)
 from roadworthy.jobs.spec import QueueSpec
 from roadworthy.objectives.spec import AlertExample
 from roadworthy.service import ServiceSpec
@@ -26,6 +32,7 @@ def job_alerts(spec: ServiceSpec) -> Iterator[Alert]:
         yield _late(spec.name, one)
     if any(fewest for fewest, _ in (one.workers for one in spec.queues)):
         yield _worker_down(spec.name)
+    yield _stuck(spec.name, queue)
     yield _dead_letters(spec.name, queue)
     yield _failing(spec.name, queue)
 
@@ -100,6 +107,30 @@ def _worker_down(service: str) -> Alert:
             seconds(_SILENT) + INTERVAL,
             {"worker": "worker"},
             {"{{ $labels.worker }}": "worker"},
+        ),
+    )
+
+
+def _stuck(service: str, queue: str) -> Alert:
+    labels = {"service": service}
+    overdue = selected(QUEUE_OVERDUE.name, {**labels, "queue": queue})
+    return Alert(
+        "JobsStuckRunning",
+        f"max by (queue) ({selected(QUEUE_OVERDUE.name, labels)}) > 0",
+        minutes(10),
+        "warning",
+        "Jobs are past their lease, and nobody takes them back",
+        "{{ $value }} jobs of {{ $labels.queue }} count as running, but the worker that had them has stopped renewing "
+        "their lease, and no other one has taken them back.",
+        "Does any worker of the queue run (`roadworthy jobs workers`)? Taking jobs back is the workers' part: one that "
+        "runs does it within seconds. If one does, does it reach the database, and does a lock hold it up "
+        "(database_lock_waits)?",
+        example=AlertExample(
+            {overdue: "2x60"},
+            {overdue: "0x60"},
+            timedelta(0),
+            {"queue": queue},
+            {"{{ $value }}": "2", "{{ $labels.queue }}": queue},
         ),
     )
 

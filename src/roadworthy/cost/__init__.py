@@ -1,0 +1,1 @@
+"""What a service costs: a price sheet, what is metered, and by whose doing."""
