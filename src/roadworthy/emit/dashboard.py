@@ -13,6 +13,7 @@ from typing import Literal
 from roadworthy.objectives.panel import Unit
 
 Shape = Literal["timeseries", "stat", "table"]
+Side = Literal["above", "below", "at"]
 
 RATE_INTERVAL = "$__rate_interval"
 """Grafana's shortest window for a rate: four scrapes at least, longer where a pixel stands for more."""
@@ -31,7 +32,7 @@ class Threshold:
     """Where a value becomes bad: above, below, or exactly at `value`, in the panel's unit."""
 
     value: float
-    side: Literal["above", "below", "at"] = "above"
+    side: Side = "above"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The monitoring of a service, by file: Prometheus with its rules and their tests, Alertmanager, runbooks."""
+"""The monitoring of a service, by file: Prometheus with its rules and their tests, Alertmanager, Grafana, runbooks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from roadworthy.emit import alertmanager, prometheus, promtool
 from roadworthy.emit.alertmanager import Receivers
+from roadworthy.emit.provisioning import grafana_files
 from roadworthy.emit.runbooks import runbooks
 from roadworthy.service import ServiceSpec
 
@@ -32,6 +33,7 @@ def monitoring_files(
         "prometheus/rules/watchdog.yml": prometheus.watchdog(runbooks_at),
         "alertmanager/alertmanager.yml": alertmanager.configuration(receivers or Receivers()),
     }
+    files |= grafana_files(spec, prometheus_at, runbooks_at)
     for group in prometheus.rule_groups(spec):
         files[f"prometheus/rules/{group.name}.yml"] = prometheus.rules(group, spec, runbooks_at)
         files[f"prometheus/tests/{group.name}.yml"] = promtool.tests(group, spec, runbooks_at)

@@ -59,7 +59,8 @@ def _own(metric: MetricSpec, service: str) -> Panel:
     if metric.kind == "counter":
         queries = (Query(rate(metric.name, labels, by=by), legend or "all"),)
         return Panel(title, queries, "cps", f"{metric.help} A second.", may_be_empty=empty)
-    unit = next((unit for ending, unit in _UNITS if metric.name.endswith(ending)), "short")
+    units = (unit for ending, unit in _UNITS if metric.name.endswith(ending))
+    unit: Unit = next(units, "short")
     if metric.kind == "gauge":
         names = (*(label.name for label in metric.labels), "instance")
         legend = ", ".join(f"{{{{{name}}}}}" for name in names)

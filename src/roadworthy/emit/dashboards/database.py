@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.database.metrics import POOL_IDLE, POOL_LIMIT, POOL_USED, POOL_WAITING
+from roadworthy.database.metrics import POOL_IDLE, POOL_LIMIT, POOL_USED, POOL_WAITING, STATEMENTS
 from roadworthy.database.server_metrics import (
     CONNECTIONS,
     CONNECTIONS_LIMIT,
@@ -17,7 +17,7 @@ from roadworthy.database.server_metrics import (
     STANDBYS,
 )
 from roadworthy.emit.dashboard import Dashboard, Panel, Query, Row
-from roadworthy.emit.dashboards.expressions import rate, summed
+from roadworthy.emit.dashboards.expressions import quantile, rate, summed
 from roadworthy.emit.indicator import selected
 from roadworthy.redis import metrics as redis
 from roadworthy.service import ServiceSpec
@@ -32,6 +32,7 @@ def database_performance(spec: ServiceSpec) -> Dashboard | None:
     found = []
     if spec.database is not None or spec.queues:
         found.append(Row("Connections of the service", tuple(_pool(labels))))
+        found.append(Row("Statements of the service", tuple(_statements(labels))))
         found.append(Row("PostgreSQL", tuple(_server(labels))))
     if spec.caches or spec.limits:
         found.append(Row("Redis", tuple(_redis(labels))))
@@ -58,6 +59,27 @@ def _pool(labels: dict[str, str]) -> Iterator[Panel]:
         unit="none",
     )
     yield Panel("Callers that wait for a connection", (Query(waiting, "waiting"),), unit="none")
+
+
+def _statements(labels: dict[str, str]) -> Iterator[Panel]:
+    name = STATEMENTS.name
+    took, count = (rate(f"{name}_{part}", labels, window="5m") for part in ("sum", "count"))
+    yield Panel(
+        "Mean time of a statement",
+        (Query(f"{took} / {count}", "in five minutes"),),
+        unit="s",
+        description="Waiting for locks included. The alert wants one statement in ten seconds.",
+        alert="SlowDatabaseQueries",
+    )
+    shares = ((0.5, "half"), (0.95, "19 in 20"), (0.99, "99 in 100"))
+    yield Panel(
+        "Time of a statement",
+        tuple(Query(quantile(share, name, labels), f"{word} are faster") for share, word in shares),
+        unit="s",
+    )
+    yield Panel(
+        "Statements by outcome", (Query(rate(f"{name}_count", labels, by=("outcome",)), "{{outcome}}"),), unit="ops"
+    )
 
 
 def _server(labels: dict[str, str]) -> Iterator[Panel]:
@@ -119,13 +141,13 @@ def _redis(labels: dict[str, str]) -> Iterator[Panel]:
         values={0: "down", 1: "up"},
         may_be_empty=_NO_REDIS,
     )
+    used = _largest(redis.MEMORY, labels, "server")
+    yield Panel("Memory of Redis", (Query(used, "{{server}}"),), unit="bytes", may_be_empty=_NO_REDIS)
     yield Panel(
-        "Memory of Redis",
-        (
-            Query(_largest(redis.MEMORY, labels, "server"), "{{server}}: in use"),
-            Query(f"{_largest(redis.MEMORY_LIMIT, labels, 'server')} > 0", "{{server}}: at most"),
-        ),
-        unit="bytes",
+        "Memory that Redis may have",
+        (Query(f"{used} / ({_largest(redis.MEMORY_LIMIT, labels, 'server')} > 0)", "{{server}}"),),
+        unit="percentunit",
+        alert="RedisMemory",
         may_be_empty="There is no Redis, or it has no maxmemory.",
     )
     yield Panel(
@@ -136,9 +158,8 @@ def _redis(labels: dict[str, str]) -> Iterator[Panel]:
     )
     yield Panel(
         "Keys dropped by Redis",
-        (Query(rate(redis.EVICTIONS.name, labels, by=("server",)), "{{server}}"),),
-        unit="ops",
-        description="To stay within its maxmemory.",
-        alert="RedisEvictions",
+        (Query(f"max by (server) (increase({selected(redis.EVICTIONS.name, labels)}[15m]))", "{{server}}"),),
+        description="Within a quarter of an hour, to stay within its maxmemory.",
+        alert="RedisEvicting",
         may_be_empty=_NO_REDIS,
     )

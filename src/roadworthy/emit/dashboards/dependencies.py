@@ -34,7 +34,8 @@ _ONE = "{{dependency}}"
 def dependencies(spec: ServiceSpec) -> Dashboard | None:
     """Return the board of a service's dependencies and batches, or None where it has neither."""
     labels = {"service": spec.name}
-    found, variables = [], ()
+    found: list[Row] = []
+    variables: tuple[Variable, ...] = ()
     if spec.dependencies:
         found.append(Row("Calls", tuple(_calls(labels))))
         found.append(Row("What guards them", tuple(_guards(spec))))

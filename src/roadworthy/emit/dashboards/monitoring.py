@@ -67,7 +67,7 @@ def _prometheus(labels: dict[str, str]) -> Iterator[Panel]:
         "Rules that cannot be evaluated",
         (Query(summed(failures), "in a quarter of an hour"),),
         unit="none",
-        alert="RuleEvaluationsFailing",
+        alert="RuleEvaluationsFail",
     )
     sent, errors, dropped = (
         f"sum(rate({selected(f'prometheus_notifications_{name}_total', _OWN)}[{RATE_INTERVAL}])) or vector(0)"
@@ -77,5 +77,12 @@ def _prometheus(labels: dict[str, str]) -> Iterator[Panel]:
         "Notifications to Alertmanager",
         (Query(sent, "sent"), Query(errors, "failed"), Query(dropped, "dropped")),
         unit="ops",
-        alert="NotificationsFailing",
+    )
+    lost = f"sum(increase({selected('prometheus_notifications_dropped_total', _OWN)}[5m]))"
+    yield Panel(
+        "Alerts that nobody got",
+        (Query(lost, "in five minutes"),),
+        unit="none",
+        description="Prometheus did not reach Alertmanager.",
+        alert="NotificationsFail",
     )

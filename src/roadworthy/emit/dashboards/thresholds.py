@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from roadworthy.emit.alert import Alert
-from roadworthy.emit.dashboard import Dashboard, Panel, Threshold
+from roadworthy.emit.dashboard import Dashboard, Panel, Side, Threshold
 
 _PART = re.compile(
     r"""
@@ -20,24 +20,28 @@ _PART = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\b")
-_SIDES = {">": "above", ">=": "above", "<": "below", "<=": "below", "==": "at"}
+_SIDES: dict[str, Side] = {">": "above", ">=": "above", "<": "below", "<=": "below", "==": "at"}
 
 
 def threshold(expression: str) -> Threshold | None:
-    """Return what an alert's expression is first compared with, outside of all brackets; None where that is no number.
+    """Return the number that an alert's expression is first compared with; None where there is none.
 
-    A comparison within brackets chooses series, such as those with enough events, and is no threshold.
+    A comparison within brackets mostly chooses series, such as those with enough events, so one outside of all counts
+    before any within.
     """
     depth, parts = 0, _PART.findall(expression)
+    within: Threshold | None = None
     for part, following in zip(parts, [*parts[1:], ""], strict=True):
         if part in ("(", "{", "["):
             depth += 1
         elif part in (")", "}", "]"):
             depth -= 1
-        elif depth == 0 and part in _SIDES:
-            number = _NUMBER.match(following)
-            return None if number is None else Threshold(float(number[1]), _SIDES[part])  # type: ignore[arg-type]
-    return None
+        elif part in _SIDES and (number := _NUMBER.match(following)) is not None:
+            found = Threshold(float(number[1]), _SIDES[part])
+            if depth == 0:
+                return found
+            within = within or found
+    return within
 
 
 def with_thresholds(board: Dashboard, alerts: Iterable[Alert]) -> Dashboard:

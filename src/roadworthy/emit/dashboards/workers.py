@@ -18,6 +18,7 @@ from roadworthy.jobs.metrics import (
     QUEUE_DEAD,
     QUEUE_DESIRED_WORKERS,
     QUEUE_OLDEST_READY,
+    QUEUE_OVERDUE,
     QUEUE_PAUSED,
     QUEUE_READY,
     QUEUE_RUNNING,
@@ -66,6 +67,14 @@ def _waiting(spec: ServiceSpec) -> Iterator[Panel]:
         (Query(f"{queues} > 0", "{{queue}}"), Query(f"{jobs} > 0", "{{job}} in {{queue}}")),
         unit="none",
         may_be_empty="Nothing is paused.",
+    )
+    overdue = f"max by (queue) ({selected(QUEUE_OVERDUE.name, labels, _CHOSEN)})"
+    yield Panel(
+        "Jobs past their lease",
+        (Query(highest(overdue), "{{queue}}"),),
+        unit="none",
+        description="Their worker has stopped renewing it, and no other one has taken them back.",
+        alert="JobsStuckRunning",
     )
     for queue in spec.queues:
         oldest = selected(QUEUE_OLDEST_READY.name, {**labels, "queue": queue.name})
