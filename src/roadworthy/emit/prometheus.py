@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from roadworthy.duration import seconds
 from roadworthy.emit.alert import Alert
+from roadworthy.emit.cost import cost_alerts, cost_rules
 from roadworthy.emit.durations import written
 from roadworthy.emit.objectives import INTERVAL, burn_alerts, recording_rules
 from roadworthy.emit.ready import ready_alerts
@@ -38,7 +39,7 @@ class RuleGroup:
 
 
 def rule_groups(spec: ServiceSpec) -> tuple[RuleGroup, ...]:
-    """Return the groups of a service: one of each objective, and one of all other alerts.
+    """Return the groups of a service: one of each objective, one of what it costs, and one of all other alerts.
 
     An objective's alerts stand in the group that records what they look at, so that they see it at the same moment.
     """
@@ -65,7 +66,11 @@ def rule_groups(spec: ServiceSpec) -> tuple[RuleGroup, ...]:
     ]
     own = {alert.name for alert in declared}
     ready = (alert for alert in ready_alerts(spec) if alert.name not in own)
-    return (*objectives, RuleGroup(spec.name, (), (*ready, *declared)))
+    cost = []
+    if spec.prices is not None or spec.meters:
+        budget = tuple(alert for alert in cost_alerts(spec) if alert.name not in own)
+        cost = [RuleGroup(f"{spec.name}-cost", tuple(cost_rules(spec)), budget)]
+    return (*objectives, *cost, RuleGroup(spec.name, (), (*ready, *declared)))
 
 
 def rules(group: RuleGroup, spec: ServiceSpec, runbooks: str) -> str:

@@ -8,6 +8,7 @@ from roadworthy.emit.dashboard import Dashboard
 from roadworthy.emit.dashboards.api import api_performance
 from roadworthy.emit.dashboards.business import business_metrics
 from roadworthy.emit.dashboards.caches import cache
+from roadworthy.emit.dashboards.cost import cost
 from roadworthy.emit.dashboards.database import database_performance
 from roadworthy.emit.dashboards.dependencies import dependencies
 from roadworthy.emit.dashboards.monitoring import monitoring
@@ -27,6 +28,7 @@ BOARDS: tuple[Callable[[ServiceSpec], Dashboard | None], ...] = (
     database_performance,
     cache,
     dependencies,
+    cost,
     monitoring,
 )
 """What makes each board, in the order in which they are listed; None of what the service has not."""

@@ -60,7 +60,7 @@ def _connections(labels: Mapping[str, str], one: Mapping[str, str]) -> Alert:
     limit = selected(seen.CONNECTIONS_LIMIT.name, one)
     return _level(
         "HighDatabaseConnections",
-        f"sum by (database) (max by (database, state) ({used})) / max by (database) ({most}) > 0.8",
+        f"sum by (database) (max by (database, state) ({used})) / (max by (database) ({most}) > 0) > 0.8",
         minutes(5),
         "warning",
         "PostgreSQL is running out of connections",

@@ -20,7 +20,7 @@ def machine_alerts(service: str) -> Iterator[Alert]:
     used, most = (selected(metric.name, labels) for metric in (seen.MEMORY_USED, seen.MEMORY_LIMIT))
     yield Alert(
         "HighMemoryUsage",
-        f"max by (instance) ({used} / {most}) > 0.9",
+        f"max by (instance) ({used} / ({most} > 0)) > 0.9",
         minutes(10),
         "warning",
         "Memory is running out",
