@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from roadworthy.database.server_metrics import CATALOGUE as SERVER_CATALOGUE
-from roadworthy.telemetry.registry import Tally
 from roadworthy.telemetry.spec import Label, MetricSpec
 
 if TYPE_CHECKING:
@@ -40,17 +39,10 @@ def track(registry: MetricRegistry, statistics: Callable[[], PoolStatistics]) ->
 def timing(registry: MetricRegistry) -> Callable[[float, BaseException | None], None]:
     """Return what counts in `registry` a statement that took so many seconds, and failed with an error or None."""
     bound = registry.bound(STATEMENTS)
-    succeeded, failed, cancelled = (
-        Tally(bound.labels(outcome), STATEMENTS.buckets) for outcome in ("succeeded", "failed", "cancelled")
-    )
-
-    def carry() -> None:
-        for tally in (succeeded, failed, cancelled):
-            tally.carry()
+    succeeded, failed, cancelled = (bound.labels(outcome) for outcome in ("succeeded", "failed", "cancelled"))
 
     def count(seconds: float, error: BaseException | None) -> None:
-        tally = succeeded if error is None else failed if isinstance(error, Exception) else cancelled
-        tally.observe(seconds)
+        series = succeeded if error is None else failed if isinstance(error, Exception) else cancelled
+        series.observe(seconds)
 
-    registry.before_reading(carry)
     return count

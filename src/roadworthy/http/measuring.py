@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from roadworthy.cost.source import CURRENT_ROUTE
@@ -20,7 +19,8 @@ from roadworthy.telemetry.metrics import (
     OTHER_METHOD,
     UNMATCHED_ROUTE,
 )
-from roadworthy.telemetry.registry import Child, MetricRegistry, Tally
+from roadworthy.telemetry.registry import MetricRegistry, Tally
+from roadworthy.telemetry.tracing import current_trace
 
 if TYPE_CHECKING:
     from roadworthy.service import Service
@@ -42,17 +42,21 @@ class Measuring:
         drain: Drain,
         route: RouteTemplate = route_template,
         clock: Callable[[], float] = time.perf_counter,
+        trace: Callable[[], str | None] = current_trace,
     ) -> None:
-        """Measure `app`. `route` names a dispatched request's route; `clock` counts in seconds."""
+        """Measure `app`. `route` names a dispatched request's route; `clock` counts in seconds.
+
+        `trace` tells the recorded trace that a request is part of, which then is an example of its duration.
+        """
         self._app = app
         self._service = service
         self._drain = drain
         self._route = route
         self._clock = clock
+        self._trace = trace
         self._registry: MetricRegistry | None = None
         self._metered = False
         self._tallies: dict[tuple[str, str, int], Tally] = {}
-        self._requests: list[tuple[Tally, Child]] = []
         self._places: dict[tuple[int, int], Tally] = {}
 
     def bind(self) -> None:
@@ -84,12 +88,11 @@ class Measuring:
         status = _status(exchange)
         scope = exchange.scope
         key = (_KNOWN_METHODS.get(scope["method"], OTHER_METHOD), self._route(scope, status), status)
-        (self._tallies.get(key) or self._tally(registry, key)).observe(duration)
+        (self._tallies.get(key) or self._tally(registry, key)).observe(duration, self._trace())
 
     def _use(self, registry: MetricRegistry) -> None:
         self._registry = registry
         self._tallies = {}
-        self._requests = []
         self._places = {}
         self._metered = bool(self._service.spec.meters)
         for objective in self._service.spec.objectives:
@@ -98,11 +101,6 @@ class Measuring:
                 method, route = objective.route_parts or ("GET", UNMATCHED_ROUTE)
                 self._tally(registry, (method, route, 404 if objective.route is None else 200))
         registry.bound(HTTP_REQUESTS_IN_PROGRESS).track(lambda: self._drain.in_flight)
-        registry.before_reading(partial(self._carry, self._requests))
-
-    def _carry(self, requests: Sequence[tuple[Tally, Child]]) -> None:
-        for tally, counted in requests:
-            counted.inc(tally.carry())
 
     def _tally(self, registry: MetricRegistry, key: tuple[str, str, int]) -> Tally:
         method, route, status = key
@@ -110,13 +108,11 @@ class Measuring:
         # A counter born at 1 shows no increase: the first error of a route would be missed.
         requests.labels(method, route, "500")
         counted = requests.labels(method, route, str(status))
-        durations = registry.bound(HTTP_REQUEST_DURATION)
-        timed = durations.labels(method, route)
+        timed = registry.bound(HTTP_REQUEST_DURATION).labels(method, route)
         place = (id(counted), id(timed))
         tally = self._places.get(place)
         if tally is None:
-            tally = self._places[place] = Tally(timed, durations.spec.buckets)
-            self._requests.append((tally, counted))
+            tally = self._places[place] = Tally(timed, counted)
         if len(self._tallies) < _MOST_CACHED:
             self._tallies[key] = tally
         return tally

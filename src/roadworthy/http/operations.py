@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from roadworthy.health.report import Health
@@ -10,17 +12,20 @@ from roadworthy.http.draining import Drain
 from roadworthy.http.exchange import Exchange
 from roadworthy.http.probes import GROUPS, PATHS, Probes, respond
 from roadworthy.http.problems import Problem, ProblemResponse, Problems
-from roadworthy.telemetry.exposition import CONTENT_TYPE
+from roadworthy.telemetry import exposition
+from roadworthy.telemetry.exposition import CONTENT_TYPES, Format, Snapshot
 from roadworthy.telemetry.registry import MetricRegistry
+
+_LONGEST_TURN = 0.002
 
 
 def operations_app(
-    health: Health, metrics: Callable[[], Awaitable[str]], registry: MetricRegistry | None = None
+    health: Health, metrics: Callable[[], Awaitable[Snapshot]], registry: MetricRegistry | None = None
 ) -> ASGIApp:
     """Return the ASGI application of the operations port.
 
-    `metrics` gives the exposition text, of this process or of all of them. What fails is answered with problem details.
-    Checks are looked at from its startup to its shutdown, and told of in `registry`.
+    `metrics` gives what is to be scraped, of this process or of all of them. What fails is answered with problem
+    details. Checks are looked at from its startup to its shutdown, and told of in `registry`.
     """
     probes = Probes(health, details=True)
     drain = Drain()
@@ -38,8 +43,9 @@ def operations_app(
         else:
             # Who watches by its metrics alone wants to know of the checks, too.
             health.ask()
-            text = await metrics()
-            await respond(scope, send, 200, text.encode(), CONTENT_TYPE)
+            accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+            form = exposition.negotiated(accept)
+            await respond(scope, send, 200, await _written(await metrics(), form), CONTENT_TYPES[form])
 
     answered = Problems(route)
 
@@ -52,6 +58,18 @@ def operations_app(
             await send({"type": "lifespan.shutdown.complete"})
 
     return app
+
+
+async def _written(snapshot: Snapshot, form: Format) -> bytes:
+    """Write a scrape out without holding up the event loop, which may have requests to answer."""
+    pieces: list[bytes] = []
+    began = time.perf_counter()
+    for piece in exposition.pieces(snapshot, form):
+        pieces.append(piece.encode())
+        if time.perf_counter() - began > _LONGEST_TURN:
+            await asyncio.sleep(0)
+            began = time.perf_counter()
+    return b"".join(pieces)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

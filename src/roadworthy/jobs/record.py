@@ -8,6 +8,7 @@ from roadworthy.jobs import metrics as catalogue
 from roadworthy.jobs.engine import ClaimedJob, Rescued
 from roadworthy.jobs.metrics import Result
 from roadworthy.telemetry.registry import MetricRegistry
+from roadworthy.telemetry.tracing import current_trace
 
 
 class Record:
@@ -28,7 +29,7 @@ class Record:
 
     def ran(self, job: ClaimedJob, seconds: float) -> None:
         """Count how long an attempt took."""
-        self._duration.labels(job.queue, job.job).observe(seconds)
+        self._duration.labels(job.queue, job.job).observe(seconds, current_trace())
 
     def finished(self, job: ClaimedJob, result: Result) -> None:
         """Count one attempt's end."""

@@ -23,7 +23,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     """The first message to a process: what it is to be.
 
     `grace` is the time in seconds that it has to end, once told or once its supervisor is gone. `listener` is the
-    descriptor of the socket to serve on.
+    descriptor of the socket to serve on, `ledger` that of the memory to count in.
     """
 
     target: str
@@ -31,6 +31,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     drain_delay: float = 0.0
     queue: str | None = None
     listener: int | None = None
+    ledger: int | None = None
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
@@ -57,6 +58,10 @@ class Metrics(msgspec.Struct, frozen=True, tag=True):
     snapshot: Snapshot
 
 
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """From a process: it runs, and its ledger has what it counted up to now."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """From a process that cannot go on: why, in words for the operator."""
 
@@ -64,7 +69,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 Command = Boot | Drain | Retire | Scrape
-Report = Changed | Metrics | Failed
+Report = Changed | Metrics | Alive | Failed
 
 Received = TypeVar("Received")
 

@@ -29,6 +29,7 @@ from roadworthy.telemetry.registry import MetricRegistry
 
 if TYPE_CHECKING:
     from roadworthy.service import Service, ServiceSpec
+    from roadworthy.telemetry.ledger import Ledger
 
 _JOIN_PATIENCE = timedelta(seconds=30)
 _POLL_SECONDS = 0.1
@@ -37,13 +38,18 @@ _PID_FILE_SOCKET, _PID_FILE_STATUS = 4, 7
 
 @asynccontextmanager
 async def running(
-    service: Service, settings: Settings | None = None, *, migrate: bool = True, name: str | None = None
+    service: Service,
+    settings: Settings | None = None,
+    *,
+    migrate: bool = True,
+    name: str | None = None,
+    ledger: Ledger | None = None,
 ) -> AsyncIterator[Service]:
     """Bind the service's handles within an `async with`.
 
     The database is the settings' `DATABASE_URL`, else the embedded PostgreSQL of the data directory: started here, or
     joined where a `roadworthy run` has it. `migrate=False` leaves the database as it is. `name` tells the process apart
-    in PostgreSQL's list of sessions.
+    in PostgreSQL's list of sessions. Metrics are counted in `ledger`, if there is one.
 
     Raises:
         SettingError, DatabaseUnavailable, MigrationError: as their names say; nothing is left open.
@@ -63,6 +69,7 @@ async def running(
                 data_directory=settings.data_directory,
                 trusted_proxies=settings.trusted_proxies,
                 processes=settings.processes,
+                ledger=ledger,
             ) as binding,
             service.bind(binding),
         ):
@@ -82,16 +89,17 @@ async def opened(
     data_directory: Path | None = None,
     trusted_proxies: int = 0,
     processes: int = 1,
+    ledger: Ledger | None = None,
 ) -> AsyncIterator[Binding]:
     """Open what stands behind a service's handles: a pool of connections, the job engine, its caches, its metrics.
 
     `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged. Caches
     and limits are shared through the Redis at `redis_url`, else through the database, and with `share=False` with
     nobody. Health looks at the disk of `data_directory`. Requests come through `trusted_proxies`, and to one of
-    `processes`.
+    `processes`. Metrics are counted in `ledger`, if there is one.
     """
     declared = spec.database or DatabaseSpec("main")
-    registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version)
+    registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version, ledger=ledger)
     timed = database_metrics.timing(registry)
     async with await Pool.open(dsn, declared, application_name=f"{spec.name} {name or 'script'}", timed=timed) as pool:
         database_metrics.track(registry, pool.statistics)

@@ -48,15 +48,12 @@ def single(
         value = {"pid": os.getpid(), "state": does()}
         return [Reading(f"process:{name}", "fail" if stalled else "pass", value, output=_STALLED if stalled else None)]
 
-    async def metrics() -> str:
-        return exposition.render(binding.metrics.snapshot())
-
     if isinstance(app, Stack):
         state = app.state_with(state)
     health = _health(spec, state, *service_checks(spec, lambda: binding), _processes(process))
     if isinstance(app, Stack):
         app.health = health
-    return operations_app(health, metrics, binding.metrics)
+    return operations_app(health, binding.metrics.snapshot_in_turns, binding.metrics)
 
 
 def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState], supervisor: Supervisor) -> ASGIApp:
@@ -69,13 +66,10 @@ def whole(spec: ServiceSpec, binding: Binding, state: Callable[[], HealthState],
         snapshots = {"supervisor": binding.metrics.snapshot(), **await supervisor.snapshots()}
         return exposition.merge(snapshots, supervisor.archive.snapshot)
 
-    async def metrics() -> str:
-        return exposition.render(await snapshot())
-
     own = service_checks(spec, lambda: binding)
     breakers = {check.name: check for check in (breaker_of_all(one, snapshot) for one in spec.dependencies)}
     checks = [of_all(check, snapshot) if check.name == "caches" else breakers.get(check.name, check) for check in own]
-    return operations_app(_health(spec, state, *checks, _processes(processes)), metrics, binding.metrics)
+    return operations_app(_health(spec, state, *checks, _processes(processes)), snapshot, binding.metrics)
 
 
 def of_all(check: Check, snapshot: Callable[[], Awaitable[Snapshot]]) -> Check:

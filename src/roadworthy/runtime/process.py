@@ -18,6 +18,7 @@ from datetime import timedelta
 from roadworthy.errors import RoadworthyError
 from roadworthy.runtime import lifeline, loop, roles
 from roadworthy.runtime.control import (
+    Alive,
     Boot,
     Changed,
     Channel,
@@ -36,10 +37,11 @@ from roadworthy.runtime.signals import Stop
 from roadworthy.runtime.target import Target, application, resolve
 from roadworthy.service import ASGIApp
 from roadworthy.telemetry import logging
+from roadworthy.telemetry.ledger import Ledger
 from roadworthy.telemetry.registry import MetricRegistry
 
 _ORPHAN_GRACE = timedelta(seconds=5)
-_PUSH_INTERVAL = 1.0
+_TELL_INTERVAL = 1.0
 _FAILED = 1
 
 
@@ -95,11 +97,12 @@ class SupervisedProcess:
         target = resolve(boot.target)
         # The application's modules declare, too, and what is declared later than the binding is not part of it.
         app = application(target) if self.role == "web" else None
-        async with running(target.service, settings, migrate=False, name=self.name):
+        ledger = _ledger(boot.ledger)
+        async with running(target.service, settings, migrate=False, name=self.name, ledger=ledger):
             metrics = target.service.binding("the supervised process").metrics
             reporting = [
                 asyncio.create_task(self._obey(channel, metrics), name="commands"),
-                asyncio.create_task(_push(channel, metrics), name="metrics"),
+                asyncio.create_task(_tell(channel, metrics), name="signs of life"),
             ]
             try:
                 await self._play(boot, target, app, channel)
@@ -116,7 +119,7 @@ class SupervisedProcess:
                 case Retire():
                     self._retired.set()
                 case Scrape():
-                    await channel.send(Metrics(metrics.snapshot()))
+                    await channel.send(Metrics(await metrics.snapshot_in_turns()))
         self._stop.requested.set()
 
     async def _play(self, boot: Boot, target: Target, app: ASGIApp | None, channel: Channel[Command]) -> None:
@@ -151,11 +154,21 @@ class SupervisedProcess:
                 await roles.schedule(binding, spec, stop=self._stop, changed=changed)
 
 
-async def _push(channel: Channel[Command], metrics: MetricRegistry) -> None:
-    """Say regularly what has been counted, so that a sudden end loses little of it."""
+def _ledger(descriptor: int | None) -> Ledger | None:
+    if descriptor is None:
+        return None
+    try:
+        return Ledger(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _tell(channel: Channel[Command], metrics: MetricRegistry) -> None:
+    """Say regularly that the loop runs, and have the ledger know what was counted beside it meanwhile."""
     while True:
-        await channel.send(Metrics(metrics.snapshot()))
-        await asyncio.sleep(_PUSH_INTERVAL)
+        metrics.carry_over()
+        await channel.send(Alive())
+        await asyncio.sleep(_TELL_INTERVAL)
 
 
 def main(arguments: list[str]) -> int:

@@ -23,6 +23,7 @@ from typing import Literal
 import msgspec
 
 from roadworthy.runtime.control import (
+    Alive,
     Boot,
     Changed,
     Channel,
@@ -38,6 +39,7 @@ from roadworthy.runtime.control import (
 from roadworthy.runtime.restart import RestartPolicy
 from roadworthy.telemetry import exposition
 from roadworthy.telemetry.exposition import Snapshot
+from roadworthy.telemetry.ledger import KeptLedger
 from roadworthy.telemetry.logging import get_logger
 
 Role = Literal["web", "worker", "scheduler"]
@@ -47,7 +49,7 @@ _log = get_logger(__name__)
 _KILLED_WITHIN = 5.0
 _LAST_WORDS = 1.0
 _WATCH_EVERY = 0.5
-_SCRAPE_TIMEOUT = 0.5
+_SCRAPE_TIMEOUT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class Process:
         self._heard = clock()
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel[Report] | None = None
+        self._ledger: KeptLedger | None = None
         self._draining = asyncio.Event()
         self._scraped = asyncio.Event()
 
@@ -183,14 +186,21 @@ class Process:
                 self._process.kill()
 
     async def scrape(self) -> Snapshot:
-        """Return what the process has counted: now, or if it does not answer in time, when it last said so."""
+        """Return what the process has counted; if it does not answer in time, its gauges as it last told them."""
         if self._channel is not None and self._state in ("ready", "stalled", "draining"):
             self._scraped.clear()
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_SCRAPE_TIMEOUT):
                     await self._channel.send(Scrape())
                     await self._scraped.wait()
+            except TimeoutError:
+                self._complete()
         return self.snapshot
+
+    def _complete(self) -> None:
+        """Have what the process last told hold what its ledger has counted since."""
+        if self._ledger is not None:
+            self.snapshot = exposition.completed(self.snapshot, self._ledger.read())
 
     async def _wait_to_restart(self, ended: str, failures: int) -> None:
         wait = self._policy.delay(failures, self._draw).total_seconds()
@@ -209,9 +219,10 @@ class Process:
         self._reason = None
         ours, theirs = socket.socketpair()
         read, write = os.pipe()
+        ledger = self._ledger = KeptLedger()
         try:
             try:
-                process = self._process = await self._spawn(theirs, read)
+                process = self._process = await self._spawn(theirs, read, ledger.descriptor)
             except OSError as error:
                 return f"could not be started: {error}"
             try:
@@ -227,13 +238,16 @@ class Process:
                 ours.close()
             else:
                 await self._channel.close()
-            self._process = self._channel = None
-            self._archive.retire(self.snapshot)
+            self._process = self._channel = self._ledger = None
+            self._archive.retire(exposition.completed(self.snapshot, ledger.read()))
+            ledger.close()
             self.snapshot = exposition.EMPTY
+            # Whoever asked it waits in vain.
+            self._scraped.set()
 
-    async def _spawn(self, control: socket.socket, lifeline: int) -> asyncio.subprocess.Process:
+    async def _spawn(self, control: socket.socket, lifeline: int, ledger: int) -> asyncio.subprocess.Process:
         plan = self.plan
-        descriptors = [control.fileno(), lifeline, *([] if plan.listener is None else [plan.listener])]
+        descriptors = [control.fileno(), lifeline, ledger, *([] if plan.listener is None else [plan.listener])]
         arguments = [plan.role, plan.name, *map(str, (os.getpid(), control.fileno(), lifeline))]
         try:
             return await asyncio.create_subprocess_exec(
@@ -260,6 +274,7 @@ class Process:
                 drain_delay=around.drain_delay.total_seconds(),
                 queue=self.plan.queue,
                 listener=self.plan.listener,
+                ledger=None if self._ledger is None else self._ledger.descriptor,
             )
         )
         if self._draining.is_set():
@@ -312,6 +327,8 @@ class Process:
             case Metrics(snapshot):
                 self.snapshot = snapshot
                 self._scraped.set()
+            case Alive():
+                pass  # that it was heard is all
             case Failed(reason):
                 self._reason = reason
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roadworthy.cache.metrics import LOOKUPS
 from roadworthy.cache.rates import Rate, rate_of, rates_of
-from roadworthy.telemetry.exposition import Family, Sample, Snapshot
+from roadworthy.telemetry.exposition import Family, Series, Snapshot
 
 
 def test_a_miss_counts_where_the_value_was_looked_for_last() -> None:
@@ -25,10 +25,10 @@ def test_of_what_nobody_looked_for_there_is_no_share() -> None:
 
 
 def test_a_snapshot_tells_of_each_cache() -> None:
-    samples = tuple(
-        Sample(LOOKUPS.name, (("cache", cache), ("tier", "memory"), ("outcome", outcome)), value)
+    series = tuple(
+        Series((cache, "memory", outcome), (value,))
         for cache, outcome, value in (("prices", "hit", 3.0), ("prices", "miss", 1.0), ("people", "miss", 1.0))
     )
-    other = Family("cache_entries", "gauge", "", "sum", (Sample("cache_entries", (("cache", "prices"),), 9.0),))
-    snapshot = Snapshot((other, Family(LOOKUPS.name, "counter", "", "sum", samples)))
+    other = Family("cache_entries", "gauge", "", "sum", ("cache",), (), (Series(("prices",), (9.0,)),))
+    snapshot = Snapshot((other, Family(LOOKUPS.name, "counter", "", "sum", LOOKUPS.label_names, (), series)))
     assert rates_of(snapshot) == {"prices": Rate(3, 0, 1, 0), "people": Rate(0, 0, 1, 0)}

@@ -15,13 +15,14 @@ from roadworthy.health.spec import Check
 from roadworthy.http.operations import operations_app
 from roadworthy.http.probes import PATHS
 from roadworthy.http.stack import install
+from roadworthy.telemetry.exposition import Family, Series, Snapshot
 
 
 async def failing() -> list[Reading]:
     raise OSError("cannot reach postgresql://u:hunter2@db")
 
 
-async def unread() -> str:
+async def unread() -> Snapshot:
     raise AssertionError
 
 
@@ -69,12 +70,14 @@ async def test_a_stranger_learns_the_status_alone(serve: Any) -> None:
 async def test_the_operations_port_tells_all() -> None:
     health = Health(lambda: HealthState(), [Check("database", failing)], service="s", version="1")
 
-    async def metrics() -> str:
-        return "up 1.0\n"
+    async def metrics() -> Snapshot:
+        return Snapshot((Family("up", "gauge", "Up.", "sum", series=(Series((), (1.0,)),)),))
 
     async with asked(operations_app(health, metrics)) as client:
         report = await client.get("/health")
         scraped = await client.get("/metrics")
+        asking = {"accept": "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.3"}
+        openmetrics = await client.get("/metrics", headers=asking)
         head = await client.head("/metrics")
         wrong = await client.post("/metrics")
         missing = await client.get("/")
@@ -83,8 +86,11 @@ async def test_the_operations_port_tells_all() -> None:
     assert report.json()["serviceId"] == "s"
     (found,) = report.json()["checks"]["database"]
     assert (found["status"], found["output"]) == ("fail", "OSError: cannot reach postgresql://u:***@db")
-    assert (scraped.text, scraped.headers["content-type"]) == ("up 1.0\n", "text/plain; version=0.0.4; charset=utf-8")
-    assert (head.content, head.headers["content-length"]) == (b"", "7")
+    text = "# HELP up Up.\n# TYPE up gauge\nup 1.0\n"
+    assert (scraped.text, scraped.headers["content-type"]) == (text, "text/plain; version=0.0.4; charset=utf-8")
+    assert openmetrics.text == f"{text}# EOF\n"
+    assert openmetrics.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(text)))
     assert (wrong.status_code, missing.status_code) == (405, 404)
     assert missing.headers["content-type"] == "application/problem+json"
     assert scraped.headers["x-content-type-options"] == "nosniff"

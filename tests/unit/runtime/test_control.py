@@ -7,10 +7,10 @@ import msgspec
 import pytest
 import uvloop
 
-from roadworthy.runtime.control import Boot, Changed, Drain, Failed, Metrics, Scrape, to_process, to_supervisor
-from roadworthy.telemetry.exposition import Family, Sample, Snapshot
+from roadworthy.runtime.control import Alive, Boot, Changed, Drain, Failed, Metrics, Scrape, to_process, to_supervisor
+from roadworthy.telemetry.exposition import Family, Series, Snapshot
 
-SNAPSHOT = Snapshot((Family("a_total", "counter", "A", "sum", (Sample("a_total", (("l", "v"),), 2.0),)),))
+SNAPSHOT = Snapshot((Family("a_total", "counter", "A", "sum", ("l",), (), (Series(("v",), (2.0,)),)),))
 
 
 async def test_messages_cross_in_both_directions_whole_and_in_order() -> None:
@@ -19,7 +19,7 @@ async def test_messages_cross_in_both_directions_whole_and_in_order() -> None:
     commands = [Boot("shop:service", grace=3.0, queue="mail", listener=7), Scrape(), Drain()]
     for command in commands:
         await process.send(command)
-    reports = [Changed("ready"), Metrics(SNAPSHOT), Failed("x" * 300_000)]
+    reports = [Changed("ready"), Alive(), Metrics(SNAPSHOT), Failed("x" * 300_000)]
     assert [await supervisor.receive() for _ in commands] == commands
     for report in reports[:2]:
         await supervisor.send(report)

@@ -17,7 +17,7 @@ from roadworthy.http.stack import install
 from roadworthy.resilience import breaker_metrics
 from roadworthy.runtime.operations import breaker_of_all, of_all, single
 from roadworthy.service import Service
-from roadworthy.telemetry.exposition import Family, Sample, Snapshot
+from roadworthy.telemetry.exposition import Family, Series, Snapshot
 from roadworthy.telemetry.registry import MetricRegistry
 
 
@@ -30,11 +30,10 @@ async def test_the_share_of_hits_is_that_of_all_processes() -> None:
         ]
 
     async def snapshot() -> Snapshot:
-        samples = tuple(
-            Sample(LOOKUPS.name, (("cache", "prices"), ("tier", "memory"), ("outcome", outcome)), value)
-            for outcome, value in (("hit", 2.0), ("miss", 1.0))
+        series = tuple(
+            Series(("prices", "memory", outcome), (value,)) for outcome, value in (("hit", 2.0), ("miss", 1.0))
         )
-        return Snapshot((Family(LOOKUPS.name, "counter", "", "sum", samples),))
+        return Snapshot((Family(LOOKUPS.name, "counter", "", "sum", LOOKUPS.label_names, (), series),))
 
     readings = await of_all(Check("caches", own), snapshot).run()
     assert [(reading.name, reading.value) for reading in readings] == [
@@ -87,8 +86,8 @@ async def test_the_breakers_of_other_processes_are_known_before_a_probe_asks() -
     async def snapshot() -> Snapshot:
         # Longer than a probe waits.
         await asyncio.sleep(0.1)
-        state = Sample(breaker_metrics.STATE.name, (("breaker", "bank"),), 0.0)
-        return Snapshot((Family(breaker_metrics.STATE.name, "gauge", "", "max", (state,)),))
+        state = Series(("bank",), (0.0,))
+        return Snapshot((Family(breaker_metrics.STATE.name, "gauge", "", "max", ("breaker",), (), (state,)),))
 
     health = Health(HealthState, [breaker_of_all(service.spec.dependencies[0], snapshot)])
     async with health.running(), asyncio.timeout(60):

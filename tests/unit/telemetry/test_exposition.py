@@ -5,16 +5,20 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from roadworthy.telemetry.exposition import (
     EMPTY,
+    Exemplar,
     Family,
-    Sample,
+    Series,
     Snapshot,
+    completed,
     decode,
     encode,
     merge,
+    negotiated,
     render,
     retire,
 )
@@ -52,7 +56,8 @@ def parsed(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def one(name: str, kind: Kind, value: float, across: Across = "sum", **labels: str) -> Snapshot:
-    return Snapshot((Family(name, kind, "Help.", across, (Sample(name, tuple(labels.items()), value),)),))
+    series = Series(tuple(labels.values()), (value,))
+    return Snapshot((Family(name, kind, "Help.", across, tuple(labels), (), (series,)),))
 
 
 def test_counters_and_histograms_are_added_up() -> None:
@@ -109,7 +114,7 @@ def test_numbers(value: float, text: str) -> None:
 
 
 def test_help_is_escaped() -> None:
-    family = Family("g", "gauge", "a\\b\nc", "sum", ())
+    family = Family("g", "gauge", "a\\b\nc", "sum")
     assert render(Snapshot((family,))) == "# HELP g a\\\\b\\nc\n# TYPE g gauge\n"
 
 
@@ -136,3 +141,62 @@ def test_it_does_not_matter_which_processes_are_dead(counts: list[float], data: 
     alive = {name: snapshot for name, snapshot in snapshots.items() if name not in dead}
     total = values(merge(alive, archive))["jobs_total", ()]
     assert total == pytest.approx(math.fsum(counts))
+
+
+def timed(value: float, *exemplars: Exemplar) -> Snapshot:
+    series = Series(("GET",), (0.0, value, 0.0, value * 3), exemplars)
+    return Snapshot((Family("took_seconds", "histogram", "Time.", "sum", ("method",), (1.0, 10.0), (series,)),))
+
+
+def test_openmetrics_is_what_a_strict_parser_reads() -> None:
+    merged = merge({"web": process(2, 1), "worker": process(5, 2)})
+    read = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in openmetrics_families(render(merged, "openmetrics"))
+        for sample in family.samples
+    }
+    assert read == parsed(render(merged))
+
+
+def test_the_newest_exemplar_of_a_bucket_survives_the_merge() -> None:
+    old, new = Exemplar(1, "a" * 32, 2.0, 100.0), Exemplar(1, "b" * 32, 3.0, 200.0)
+    merged = merge({"web": timed(1, new), "other": timed(1, old)}, retire(EMPTY, timed(1, Exemplar(2, "c", 20, 50.0))))
+    found = {
+        sample.labels["le"]: (sample.exemplar.labels, sample.exemplar.value, float(sample.exemplar.timestamp))
+        for family in openmetrics_families(render(merged, "openmetrics"))
+        for sample in family.samples
+        if sample.exemplar
+    }
+    assert found == {"10.0": ({"trace_id": "b" * 32}, 3.0, 200.0), "+Inf": ({"trace_id": "c"}, 20.0, 50.0)}
+    assert "trace_id" not in render(merged)
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", "text"),
+        ("*/*", "text"),
+        ("text/plain;version=0.0.4", "text"),
+        ("application/openmetrics-text", "openmetrics"),
+        ("application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.3", "openmetrics"),
+        ("text/plain;q=0.9, Application/OpenMetrics-Text;q=0.5", "text"),
+        ("application/openmetrics-text;q=0", "text"),
+    ],
+)
+def test_openmetrics_is_written_for_who_asks_for_it(accept: str, form: str) -> None:
+    assert negotiated(accept) == form
+
+
+def test_what_a_ledger_kept_completes_what_a_process_told() -> None:
+    told = merge({"": timed(1, Exemplar(1, "a", 2.0, 1.0))}, one("in_progress", "gauge", 4))
+    kept = merge({"": timed(2)}, one("jobs_total", "counter", 3))
+    found = completed(told, kept)
+    assert values(found)["took_seconds_count", (("method", "GET"),)] == 2
+    assert values(found)["jobs_total", ()] == 3
+    assert values(found)["in_progress", ()] == 4
+    assert found.families[0].series[0].exemplars
+
+
+def test_another_shape_under_a_known_name_is_left_out() -> None:
+    other = Family("took_seconds", "histogram", "Time.", "sum", (), (1.0,), (Series((), (1.0, 1.0, 1.0)),))
+    assert merge({"new": timed(1)}, Snapshot((other,))) == merge({"new": timed(1)})
