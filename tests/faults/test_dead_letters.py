@@ -29,6 +29,13 @@ SELECT n, 5, 'mail', 'send', json_build_object('n', n), 0, 3, 3, now(), now(), '
 FROM generate_series(1, $1::int) AS n
 """
 _CHANGED = "SELECT coalesce(sum(changed), 0) FROM roadworthy.job_audit"
+_HELD_UP = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+_END = """
+SELECT count(pg_terminate_backend(pid, 60000)) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 # A job that came back once has the lease after that with which it was buried.
 _RETRIED_ONCE = "SELECT count(*) FROM roadworthy.jobs WHERE lease = 6"
 
@@ -56,15 +63,18 @@ async def command(dsn: str, *arguments: str) -> AsyncIterator[Process]:
 
 async def cut_short(dsn: str, pool: Pool, number: int, *arguments: str) -> tuple[int | None, str]:
     """Run the command and interrupt it once it has touched some jobs; return its exit code and what it said."""
-    before = await pool.fetchval(_CHANGED)
 
-    async def under_way() -> bool:
-        return bool(await pool.fetchval(_CHANGED) > before)
+    async def held_up() -> bool:
+        return bool(await pool.fetchval(_CHANGED)) and bool(await pool.fetchval(_HELD_UP))
 
-    async with command(dsn, *arguments) as running:
-        await until(under_way, "the first batch")
+    async with pool.acquire() as connection, connection.transaction(), command(dsn, *arguments) as running:
+        # It cannot get past this one, however slow this test is.
+        await connection.execute("SELECT FROM roadworthy.dead_jobs WHERE id = $1 FOR UPDATE", DEAD // 2)
+        await until(held_up, "the first batches")
         running.send_signal(number)
         _, said = await asyncio.wait_for(running.communicate(), 60)
+        # Whose client was killed waits on.
+        await pool.fetchval(_END)
         return running.returncode, said.decode()
 
 
