@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,13 @@ from roadworthy.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from roadworthy.emit.alertmanager import Receivers
+    from roadworthy.emit.exporters import Exporters
     from roadworthy.emit.varnish import Origin
 
-_DIFFERS = {"missing": "missing", "changed": "changed"}
-_WRITTEN = {"missing": "written", "changed": "rewritten", "unchanged": "unchanged"}
+_STALE = {"kept": "stale, but has notes: move them, then remove it"}
+_EXPORTERS = ("node", "postgres", "redis")
+_DIFFERS = {"missing": "missing", "changed": "changed", "unchanged": "as declared", "stale": "stale", **_STALE}
+_WRITTEN = {"missing": "written", "changed": "rewritten", "unchanged": "unchanged", "stale": "removed", **_STALE}
 
 
 def add(commands: Any) -> None:
@@ -28,10 +32,10 @@ def add(commands: Any) -> None:
         "emit",
         help="write the configuration that follows from a declaration",
         description="Write what follows from a declaration: Prometheus with its rules and their tests,\n"
-        "Alertmanager, a runbook for each alert, and what stands before the service (nginx, Varnish, a\n"
+        "Alertmanager, Grafana's dashboards, a runbook for each alert, and what stands before the service (nginx, Varnish, a\n"
         "Cloudflare worker) as far as it declares that it is behind it. The same declaration gives the\n"
-        "same files. With --check nothing is written, and the exit code is 1 where a file is missing or\n"
-        "differs. Notes in runbooks are kept.",
+        "same files. What was emitted and would not be any more is removed. With --check nothing is written,\n"
+        "and the exit code is 1 where a file is missing, differs or is stale. Notes in runbooks are kept.",
         examples="  roadworthy emit sitesearch.service:service --to deploy\n"
         "  roadworthy emit sitesearch.service:service --to deploy --check\n"
         "  promtool test rules deploy/prometheus/tests/*.yml",
@@ -86,6 +90,22 @@ def _add_monitoring(parser: argparse.ArgumentParser) -> None:
         help="where Prometheus listens, to scrape itself (default: 127.0.0.1:9090)",
     )
     parser.add_argument(
+        "--exporter",
+        type=_exporter,
+        action="append",
+        default=[],
+        metavar="KIND=HOST:PORT",
+        help="an exporter to scrape as well: node, postgres or redis; may be repeated",
+    )
+    parser.add_argument(
+        "--kube-state-metrics",
+        type=_host_and_port,
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="where kube-state-metrics tells of the pods of a cluster",
+    )
+    parser.add_argument(
         "--runbooks",
         default="runbooks",
         metavar="URL",
@@ -108,6 +128,7 @@ def _add_monitoring(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the files, or compare them."""
+    from roadworthy.cli.stale import has_notes, list_name, list_of, remove, stale
     from roadworthy.emit.edge import edge_files
     from roadworthy.emit.monitoring import monitoring_files
 
@@ -125,23 +146,47 @@ def run(options: argparse.Namespace) -> int:
             prometheus_at=options.prometheus,
             runbooks_at=options.runbooks,
             receivers=_receivers(options),
+            exporters=_exporters(options),
         ),
     }
     files = {path: _noted(options.to / path, text) for path, text in files.items()}
+    left = stale(options.to, spec.name, files)
+    kept = [path for path in left if has_notes(options.to / path)]
+    files[list_name(spec.name)] = list_of({*files, *kept, list_name(spec.name)})
     states = {path: _state(options.to / path, text) for path, text in files.items()}
     if not options.check:
         _write(options.to, {path: text for path, text in files.items() if states[path] != "unchanged"})
+        for path in left:
+            if path not in kept:
+                remove(options.to, path)
+    states |= {path: "kept" if path in kept else "stale" for path in left}
+    return _told(options, states)
+
+
+def _told(options: argparse.Namespace, states: Mapping[str, str]) -> int:
+    """Tell what became of each file, or with --check what would, and return the exit code."""
     ok = not options.check or all(state == "unchanged" for state in states.values())
     if options.json:
         listed = [{"path": path, "state": state} for path, state in states.items()]
         print_json({"ok": ok, "directory": str(options.to), "files": listed})
-    elif options.check and ok:
-        print(f"all {len(files)} files in {options.to} are as the declaration has them")
-    else:
-        words = _DIFFERS if options.check else _WRITTEN
-        told = [(words[state], options.to / path) for path, state in states.items() if state in words]
+        return DONE if ok else NO
+    if options.check and ok:
+        print(f"all {len(states)} files in {options.to} are as the declaration has them")
+        return DONE
+    words = _DIFFERS if options.check else _WRITTEN
+    told = [(words[state], options.to / path) for path, state in states.items() if state != "unchanged"]
+    if told:
         print_table(("STATE", "FILE"), told)
+    counts = Counter(words[state] for state in states.values())
+    print(f"{', '.join(f'{count} {word}' for word, count in counts.items())}, in {options.to}")
     return DONE if ok else NO
+
+
+def _exporters(options: argparse.Namespace) -> Exporters:
+    from roadworthy.emit.exporters import Exporters
+
+    named = {kind: tuple(at for name, at in options.exporter if name == kind) for kind in _EXPORTERS}
+    return Exporters(**named, kube=tuple(options.kube_state_metrics))
 
 
 def _receivers(options: argparse.Namespace) -> Receivers:
@@ -183,6 +228,13 @@ def _split(text: str) -> tuple[str, int]:
 def _host_and_port(text: str) -> str:
     _split(text)
     return text
+
+
+def _exporter(text: str) -> tuple[str, str]:
+    kind, _, at = text.partition("=")
+    if kind not in _EXPORTERS:
+        raise argparse.ArgumentTypeError(f"{text!r} names no exporter, as in {_EXPORTERS[0]}=127.0.0.1:9100")
+    return kind, _host_and_port(at)
 
 
 def _origin(text: str) -> Origin:

@@ -12,6 +12,7 @@ from roadworthy.duration import seconds
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.cost import cost_alerts, cost_rules
 from roadworthy.emit.durations import written
+from roadworthy.emit.exporters import Exporters, exporter_alerts, exporter_scrapes
 from roadworthy.emit.objectives import INTERVAL, burn_alerts, recording_rules
 from roadworthy.emit.ready import ready_alerts
 from roadworthy.emit.yaml import Value, document
@@ -26,6 +27,8 @@ SAMPLES = 50_000
 WATCHDOG = "Watchdog"
 """The alert that always fires: when it stops, alerts do not arrive any more."""
 
+NO_EXPORTERS = Exporters()
+
 HEADER = "Written by `roadworthy emit` from the declaration; change that, and emit again."
 
 
@@ -38,7 +41,7 @@ class RuleGroup:
     alerts: tuple[Alert, ...]
 
 
-def rule_groups(spec: ServiceSpec) -> tuple[RuleGroup, ...]:
+def rule_groups(spec: ServiceSpec, exporters: Exporters = NO_EXPORTERS) -> tuple[RuleGroup, ...]:
     """Return the groups of a service: one of each objective, one of what it costs, and one of all other alerts.
 
     An objective's alerts stand in the group that records what they look at, so that they see it at the same moment.
@@ -70,7 +73,9 @@ def rule_groups(spec: ServiceSpec) -> tuple[RuleGroup, ...]:
     if spec.prices is not None or spec.meters:
         budget = tuple(alert for alert in cost_alerts(spec) if alert.name not in own)
         cost = [RuleGroup(f"{spec.name}-cost", tuple(cost_rules(spec)), budget)]
-    return (*objectives, *cost, RuleGroup(spec.name, (), (*ready, *declared)))
+    seen = tuple(alert for alert in exporter_alerts(exporters, spec.name) if alert.name not in own)
+    others = [RuleGroup(f"{spec.name}-exporters", (), seen)] if seen else []
+    return (*objectives, *cost, *others, RuleGroup(spec.name, (), (*ready, *declared)))
 
 
 def rules(group: RuleGroup, spec: ServiceSpec, runbooks: str) -> str:
@@ -95,10 +100,16 @@ def watchdog(runbooks: str) -> str:
     return document({"groups": [{"name": "watchdog", "rules": [rule]}]}, HEADER)
 
 
-def configuration(spec: ServiceSpec, targets: Sequence[str], alertmanager: str, own: str = "127.0.0.1:9090") -> str:
+def configuration(
+    spec: ServiceSpec,
+    targets: Sequence[str],
+    alertmanager: str,
+    own: str = "127.0.0.1:9090",
+    exporters: Exporters = NO_EXPORTERS,
+) -> str:
     """Return prometheus.yml: scrapes the operations ports at `targets`, and tells the Alertmanager at `alertmanager`.
 
-    `own` is where it listens itself, and what it scrapes to be watched as well.
+    `own` is where it listens itself; it and the Alertmanager are scraped to be watched as well, as are `exporters`.
     It is to be started with `--storage.tsdb.retention.time` of RETENTION at least.
     """
     return document(
@@ -108,7 +119,10 @@ def configuration(spec: ServiceSpec, targets: Sequence[str], alertmanager: str, 
                 "scrape_timeout": written(SCRAPE_TIMEOUT),
                 "evaluation_interval": written(INTERVAL),
             },
-            "rule_files": ["rules/watchdog.yml", *(f"rules/{group.name}.yml" for group in rule_groups(spec))],
+            "rule_files": [
+                "rules/watchdog.yml",
+                *(f"rules/{group.name}.yml" for group in rule_groups(spec, exporters)),
+            ],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
             "scrape_configs": [
                 {
@@ -119,6 +133,8 @@ def configuration(spec: ServiceSpec, targets: Sequence[str], alertmanager: str, 
                     "static_configs": [{"targets": list(targets), "labels": {"service": spec.name}}],
                 },
                 {"job_name": "prometheus", "static_configs": [{"targets": [own]}]},
+                {"job_name": "alertmanager", "static_configs": [{"targets": [alertmanager]}]},
+                *exporter_scrapes(exporters, spec.name),
             ],
         },
         HEADER,

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.durations import written
-from roadworthy.emit.prometheus import rule_groups
+from roadworthy.emit.exporters import Exporters
+from roadworthy.emit.prometheus import NO_EXPORTERS, WATCHDOG, rule_groups
 from roadworthy.service import ServiceSpec
 
 NOTES = "## Notes"
@@ -24,13 +25,31 @@ _MEANS = {
 }
 
 
-def runbooks(spec: ServiceSpec) -> Mapping[str, str]:
+_WATCHDOG = f"""\
+# {WATCHDOG}
+
+It fires always, and pages nobody: whoever misses it knows that alerts do not arrive.
+
+## What to do when it is missed
+
+1. Does Prometheus run, and does it evaluate its rules? Its page /rules shows when it last did.
+1. Does it reach Alertmanager? Its page /status names the ones that it knows.
+1. Does Alertmanager run, and does it send? Its log has what a receiver refused.
+
+{NOTES}
+
+{_INVITATION}
+"""
+
+
+def runbooks(spec: ServiceSpec, exporters: Exporters = NO_EXPORTERS) -> Mapping[str, str]:
     """Return the page of each alert, by its path below where runbooks are: "service/Alert.md"."""
     pages: dict[str, list[Alert]] = {}
-    for group in rule_groups(spec):
+    for group in rule_groups(spec, exporters):
         for alert in group.alerts:
             pages.setdefault(alert.name, []).append(alert)
-    return {f"{spec.name}/{name}.md": "\n".join(_page(alerts, spec)) + "\n" for name, alerts in sorted(pages.items())}
+    made = {f"{spec.name}/{name}.md": "\n".join(_page(alerts, spec)) + "\n" for name, alerts in sorted(pages.items())}
+    return made | {f"{WATCHDOG}.md": _WATCHDOG}
 
 
 def with_notes(page: str, existing: str) -> str:
