@@ -32,10 +32,11 @@ def add(commands: Any) -> None:
         "emit",
         help="write the configuration that follows from a declaration",
         description="Write what follows from a declaration: Prometheus with its rules and their tests,\n"
-        "Alertmanager, Grafana's dashboards, a runbook for each alert, and what stands before the service (nginx, Varnish, a\n"
-        "Cloudflare worker) as far as it declares that it is behind it. The same declaration gives the\n"
-        "same files. What was emitted and would not be any more is removed. With --check nothing is written,\n"
-        "and the exit code is 1 where a file is missing, differs or is stale. Notes in runbooks are kept.",
+        "Alertmanager, Grafana's dashboards, a runbook for each alert, and what stands before the service\n"
+        "(nginx, Varnish, a Cloudflare worker) as far as it declares that it is behind it. The same\n"
+        "declaration gives the same files. What was emitted and would not be any more is removed. With\n"
+        "--check nothing is written, and the exit code is 1 where a file is missing, differs or is stale.\n"
+        "Notes in runbooks are kept.",
         examples="  roadworthy emit sitesearch.service:service --to deploy\n"
         "  roadworthy emit sitesearch.service:service --to deploy --check\n"
         "  promtool test rules deploy/prometheus/tests/*.yml",
@@ -152,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
     files = {path: _noted(options.to / path, text) for path, text in files.items()}
     left = stale(options.to, spec.name, files)
     kept = [path for path in left if has_notes(options.to / path)]
-    files[list_name(spec.name)] = list_of({*files, *kept, list_name(spec.name)})
+    files[list_name(spec.name)] = list_of({*files, *kept})
     states = {path: _state(options.to / path, text) for path, text in files.items()}
     if not options.check:
         _write(options.to, {path: text for path, text in files.items() if states[path] != "unchanged"})
