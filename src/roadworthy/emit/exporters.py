@@ -16,8 +16,6 @@ from roadworthy.emit.indicator import selected
 from roadworthy.emit.yaml import Value
 from roadworthy.objectives.spec import AlertExample
 
-KINDS = ("node", "postgres", "redis")
-
 
 @dataclass(frozen=True, slots=True)
 class Exporters:

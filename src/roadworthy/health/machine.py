@@ -40,12 +40,14 @@ class MachineObserver:
         *,
         root: Path = Path("/"),
         statistics: Callable[[Path], os.statvfs_result] = os.statvfs,
+        patience: float = _PATIENCE,
     ) -> None:
-        """`root` is where the kernel's files are, `statistics` tells of the disk that a directory is on."""
+        """`root` is where the kernel's files are, `statistics` tells of a directory's disk, in `patience` seconds."""
         self._metrics = metrics
         self._directory = data_directory
         self._root = root
         self._statistics = statistics
+        self._patience = patience
         self._asking = False
 
     async def look(self) -> None:
@@ -66,7 +68,7 @@ class MachineObserver:
             return
         self._asking = True
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 found = await aside(lambda: self._answered(path))
         except (TimeoutError, OSError):
             found = None
