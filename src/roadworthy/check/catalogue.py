@@ -38,9 +38,13 @@ SCRAPE_SERIES = (
 MONITOR_SERIES = (
     "prometheus_rule_evaluation_failures_total",
     "prometheus_notifications_dropped_total",
+    "prometheus_notifications_errors_total",
+    "prometheus_notifications_sent_total",
+    "prometheus_rule_group_last_duration_seconds",
+    "prometheus_tsdb_head_series",
     "alertmanager_notifications_failed_total",
 )
-"""What Prometheus and Alertmanager tell of themselves, as far as alerts go by it."""
+"""What Prometheus and Alertmanager tell of themselves, as far as alerts and dashboards go by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +153,13 @@ def _prometheus_series(spec: ServiceSpec) -> Iterator[Series]:
     for name in SCRAPE_SERIES:
         yield Series(name, "gauge", dict.fromkeys(TARGET_LABELS))
     for name in MONITOR_SERIES:
-        yield Series(name, "counter", dict.fromkeys(("job", "instance")), open=True)
+        kind: Literal["counter", "gauge"] = "counter" if name.endswith("_total") else "gauge"
+        yield Series(name, kind, dict.fromkeys(("job", "instance")), open=True)
     alerts: dict[str, Values | None] = {
         "alertname": _listed(*(alert.name for alert in spec.alerts)),
         "severity": _listed(*SEVERITIES),
         "service": _listed(spec.name),
+        "slo": _listed(*(objective.name for objective in spec.objectives)),
     }
     yield Series("ALERTS", "gauge", {**alerts, "alertstate": _listed("pending", "firing")}, open=True)
     yield Series("ALERTS_FOR_STATE", "gauge", alerts, open=True)

@@ -32,18 +32,29 @@ def failed(findings: tuple[Finding, ...]) -> bool:
 def render(findings: tuple[Finding, ...]) -> str:
     """Return the findings for people: grouped by place, in the order of the places, each with its fix."""
     lines = []
-    for place, group in groupby(sorted(findings, key=_order), key=lambda finding: finding.place):
+    for place, group in groupby(sorted_findings(findings), key=lambda finding: finding.place):
         lines.append(place)
         for finding in group:
             lines.append(f"  {finding.rule} {finding.weight}: {finding.message}")
             lines.append(f"        fix: {finding.fix}")
+            lines.append(f"        see: {page(finding.rule)}")
     lines.append(_total(findings))
     return "\n".join(lines)
 
 
 def as_json(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
     """Return the findings as JSON objects, in the order that `render` prints them."""
-    return [asdict(finding) for finding in sorted(findings, key=_order)]
+    return [asdict(finding) | {"page": page(finding.rule)} for finding in sorted_findings(findings)]
+
+
+def page(rule: str) -> str:
+    """Return where in the documentation a rule is explained."""
+    return f"docs/reference/rules/{rule}.md"
+
+
+def sorted_findings(findings: tuple[Finding, ...]) -> list[Finding]:
+    """Return the findings by place, in the order of the lines."""
+    return sorted(findings, key=_order)
 
 
 def _order(finding: Finding) -> tuple[str, int, str, str]:

@@ -33,6 +33,25 @@ def carried(node: Node, catalogue: Mapping[str, Series]) -> Labels:
             return frozenset()
 
 
+def pinned(node: Node, catalogue: Mapping[str, Series]) -> Mapping[str, str]:
+    """Return the labels that have one and the same value in all series of a node's result, with that value."""
+    match node:
+        case Selector(matchers=matchers):
+            return {one.label: one.value for one in matchers if one.operator == "=" and one.value}
+        case Aggregation(inner=inner) | Subquery(inner=inner):
+            found = pinned(inner, catalogue)
+        case Call(function="label_replace" | "label_join", arguments=(inner, Literal(value=made), *_)):
+            found = {name: value for name, value in pinned(inner, catalogue).items() if name != made}
+        case Call(arguments=arguments):
+            found = next((pinned(one, catalogue) for one in arguments if not scalar(one)), {})
+        case Binary(operator=operator, left=left, right=right) if operator != "or":
+            found = pinned(right if scalar(left) or node.many == "right" else left, catalogue)
+        case _:
+            return {}
+    kept = carried(node, catalogue)
+    return found if kept is None else {name: value for name, value in found.items() if name in kept}
+
+
 def scalar(node: Node) -> bool:
     """Whether the node is a number without labels, which combines with anything."""
     match node:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from roadworthy import Service
+from roadworthy import Service, minutes
 from roadworthy.check.app import App, Route
 from roadworthy.check.declaration import check
 from roadworthy.check.finding import Finding
@@ -55,7 +55,7 @@ def alert(service: Service, findings: Findings) -> Callable[..., list[str]]:
 
     def trip(expression: str, app: App | None = APP) -> list[str]:
         name = f"Alert{len(service.spec.alerts)}"
-        service.alert(name, expr=expression, severity="warning", runbook="Look.")
+        service.alert(name, expr=expression, for_=minutes(1), severity="warning", runbook="Look.")
         return [finding.rule for finding in findings(app=app) if f"{name!r}" in finding.message]
 
     return trip

@@ -103,11 +103,12 @@ def test_a_declaration_that_cannot_work_is_refused(case: str, check: Check) -> N
     rule, line, fix = REFUSED[case]
     done = check(HEAD + line + INSTALL)
     assert done.returncode == 1, done.stderr
-    place, finding, advice, total = done.stdout.splitlines()
+    place, finding, advice, see, total = done.stdout.splitlines()
     assert place == f"shop.py:{LINE}"
     assert finding.startswith(f"  {rule} error: ")
     assert advice.startswith("        fix: ")
     assert fix in advice
+    assert see == f"        see: docs/reference/rules/{rule}.md"
     assert total == "1 error"
 
 
@@ -124,7 +125,7 @@ def test_a_declaration_that_cannot_work_is_refused(case: str, check: Check) -> N
 def test_two_handles_of_one_name(twice: str, check: Check) -> None:
     done = check(HEAD + twice + twice + INSTALL)
     assert done.returncode == 1, done.stderr
-    place, finding, advice, _ = done.stdout.splitlines()
+    place, finding, advice, _, _ = done.stdout.splitlines()
     assert place == f"shop.py:{LINE + twice.count(chr(10))}"
     assert finding.startswith("  RW001 error: ")
     assert f"is already declared at shop.py:{LINE}" in finding
@@ -169,7 +170,7 @@ def test_json_for_programs(check: Check) -> None:
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["ok"] is False
     (finding,) = report["findings"]
-    assert set(finding) == {"rule", "weight", "place", "message", "fix"}
+    assert set(finding) == {"rule", "weight", "place", "message", "fix", "page"}
     assert (finding["rule"], finding["place"]) == ("RW010", f"shop.py:{LINE}")
 
 

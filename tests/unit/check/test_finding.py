@@ -13,11 +13,14 @@ def test_findings_are_grouped_by_place_in_the_order_of_lines() -> None:
         "shop/service.py:9\n"
         "  RW010 error: queue 'q' has no job\n"
         "        fix: remove it\n"
+        "        see: docs/reference/rules/RW010.md\n"
         "  RW043 warning: alert 'B' is nervous\n"
         "        fix: wait\n"
+        "        see: docs/reference/rules/RW043.md\n"
         "shop/service.py:10\n"
         "  RW031 error: alert 'A' names 'x'\n"
         "        fix: did you mean 'y'?\n"
+        "        see: docs/reference/rules/RW031.md\n"
         "2 errors, 1 warning"
     )
 
@@ -38,6 +41,7 @@ def test_json_has_every_field_in_the_order_of_the_text() -> None:
             "place": "shop/service.py:9",
             "message": "alert 'B' is nervous",
             "fix": "wait",
+            "page": "docs/reference/rules/RW043.md",
         },
         {
             "rule": "RW031",
@@ -45,6 +49,7 @@ def test_json_has_every_field_in_the_order_of_the_text() -> None:
             "place": "shop/service.py:10",
             "message": "alert 'A' names 'x'",
             "fix": "did you mean 'y'?",
+            "page": "docs/reference/rules/RW031.md",
         },
     ]
 

@@ -124,13 +124,13 @@ def test_rw021_a_route_hidden_by_a_probe(findings: Findings) -> None:
         ("sum by (payed) (rate(orders_total[5m])) > 1", "RW034"),
         ("sum without (payed) (rate(orders_total[5m])) > 1", "RW034"),
         ("sum by (paid) (sum by (country) (rate(orders_total[5m]))) > 1", "RW034"),
-        ("rate(orders_total[5m]) / on (shelf) stock_items > 1", "RW034"),
+        ("rate(orders_total[5m]) * on (shelf) stock_items > 1", "RW034"),
         ("rate(orders_total[5m]) / ignoring (colour) rate(orders_total[1h]) > 1", "RW034"),
         ("rate(orders_total[5m]) * on (service) group_left (shelf) up > 1", "RW034"),
         ("up * on (service) group_right (shelf) rate(orders_total[5m]) > 1", "RW034"),
         ("sum by (paid) (rate(orders_total[5m])) / sum(rate(orders_total[5m])) > 0.1", "RW035"),
         ("sum(rate(orders_total[5m])) > 1 and stock_items > 1", "RW035"),
-        ("stock_items / ignoring (shelf) rate(orders_total[5m]) > 1", "RW035"),
+        ("stock_items * ignoring (shelf) rate(orders_total[5m]) > 1", "RW035"),
         ('rate(orders_total{paid="no"}[5m]) / rate(orders_total[5m]) > 0.1', "RW036"),
         ("histogram_quantile(0.9, sum by (shelf) (rate(packing_seconds_bucket[5m]))) > 1", "RW037"),
         ("histogram_quantile(0.9, rate(packing_seconds_sum[5m])) > 1", "RW037"),
@@ -286,7 +286,7 @@ def test_rw051_a_threshold_that_is_no_bucket(service: Service, findings: Finding
 
 
 def test_rw051_explicit_request_buckets() -> None:
-    service = Service("shop", request_buckets=(0.1, 1))
+    service = Service("shop", owner="sales", request_buckets=(0.1, 1))
     service.slo("fast", objective=0.9, under=seconds(0.1))
     service.slo("slow", objective=0.9, under=seconds(0.5))
     (finding,) = check(service.spec, app=APP)
@@ -295,7 +295,7 @@ def test_rw051_explicit_request_buckets() -> None:
 
 
 def test_rw051_http_buckets_follow_the_objectives() -> None:
-    service = Service("shop")
+    service = Service("shop", owner="sales")
     service.slo("odd", objective=0.9, under=seconds(0.123))
     service.slo("long", objective=0.9, under=seconds(77))
     assert check(service.spec, app=APP) == ()

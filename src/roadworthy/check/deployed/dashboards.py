@@ -54,12 +54,15 @@ def panels(text: str, path: str) -> tuple[tuple[Panel, ...], tuple[Expression, .
     title = str(document.get("title") or path)
     shown: list[Panel] = []
     found: list[Expression] = []
+    at = 0
     for panel in _panels(document):
         name = f"{title} / {panel.get('title') or panel.get('id')}"
         queries = [str(target["expr"]) for target in _listed(panel, "targets") if target.get("expr")]
         if panel.get("type") not in _TEXT_PANELS:
-            shown.append(Panel(name, f"{path}:{_line(text, str(panel.get('title')))}", len(queries)))
-        found += (_query(name, query, text, path, _reason(panel)) for query in queries)
+            shown.append(Panel(name, f"{path}:{_line(text, _position(text, str(panel.get('title'))))}", len(queries)))
+        for query in queries:
+            at = _position(text, query, at)
+            found.append(_query(name, query, f"{path}:{_line(text, at)}", _reason(panel)))
     found += _beside(document, title, text, path)
     return tuple(shown), tuple(found)
 
@@ -82,8 +85,8 @@ def _listed(holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _query(name: str, query: str, text: str, path: str, reason: str = "") -> Expression:
-    return Expression.of("panel", name, filled(query), f"{path}:{_line(text, query)}", may_be_empty=reason)
+def _query(name: str, query: str, place: str, reason: str) -> Expression:
+    return Expression.of("panel", name, filled(query), place, may_be_empty=reason)
 
 
 def _reason(panel: dict[str, Any]) -> str:
@@ -101,13 +104,21 @@ def _beside(document: dict[str, Any], title: str, text: str, path: str) -> Itera
             query = written.get("query") if isinstance(written, dict) else written
             if not isinstance(query, str) or one.get("type") not in (None, "dashboard", "query"):
                 continue
+            place = f"{path}:{_line(text, _position(text, query))}"
             if what == "annotation" and one.get("expr"):
-                yield _query(name, query, text, path, "nothing may have happened")
+                yield _query(name, query, place, "nothing may have happened")
             elif (values := _LABEL_VALUES.fullmatch(query.strip())) and values["series"]:
-                yield _query(name, f"count by ({values['label']}) ({values['series']})", text, path, "a variable")
+                yield _query(name, f"count by ({values['label']}) ({values['series']})", place, "a variable")
 
 
-def _line(text: str, inside: str) -> int:
-    """Return the line in which a string stands, the first where it is not found as it is."""
-    at = max(text.find(json.dumps(inside)), text.find(json.dumps(inside, ensure_ascii=False)))
-    return text.count("\n", 0, max(at, 0)) + 1
+def _position(text: str, inside: str, after: int = 0) -> int:
+    """Return where a string stands next after a position, 0 where it is not found as it is."""
+    for written in (json.dumps(inside), json.dumps(inside, ensure_ascii=False)):
+        for start in (after + 1, 0):
+            if (at := text.find(written, start)) >= 0:
+                return at
+    return 0
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1

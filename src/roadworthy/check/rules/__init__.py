@@ -33,8 +33,8 @@ RULES: tuple[Rule, ...] = (
     *edges.RULES,
     *keys.RULES,
     *requests.RULES,
-    *promises.RULES,
     *deployment.RULES,
+    *promises.RULES,
 )
 
 __all__ = ["RULES"]
