@@ -34,6 +34,7 @@ from roadworthy.jobs.spec import JobSpec, QueueSpec
 from roadworthy.limits.spec import LimitSpec
 from roadworthy.objectives.panel import PanelSpec
 from roadworthy.objectives.spec import AlertSpec, ObjectiveKind, ObjectiveSpec
+from roadworthy.objectives.weekly import DriftSpec, LowSpec
 from roadworthy.resilience.batching import BatchSpec
 from roadworthy.resilience.shedding_spec import SheddingSpec
 from roadworthy.resilience.spec import DependencySpec
@@ -45,7 +46,7 @@ from roadworthy.security.cross_origin import CorsSpec
 from roadworthy.security.keys_spec import ApiKeysSpec
 from roadworthy.security.secrets import SecretSpec
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, MetricSpec
-from roadworthy.telemetry.tracing_spec import ErrorReportsSpec, LogSamplingSpec, TracingSpec
+from roadworthy.telemetry.tracing_spec import ErrorReportsSpec, TracingSpec
 
 if TYPE_CHECKING:
     from roadworthy.binding import Binding
@@ -99,9 +100,10 @@ class ServiceSpec:
     panels: tuple[PanelSpec, ...] = ()
     tracing: TracingSpec | None = None
     error_reports: ErrorReportsSpec | None = None
-    sampled_logs: tuple[LogSamplingSpec, ...] = ()
     prices: PricesSpec | None = None
     meters: tuple[MeterSpec, ...] = ()
+    lows: tuple[LowSpec, ...] = ()
+    drifts: tuple[DriftSpec, ...] = ()
 
 
 class Service(Data, Work, Calls, Requests, Promises, Observing):
@@ -184,9 +186,10 @@ class Service(Data, Work, Calls, Requests, Promises, Observing):
             panels=of("panel"),
             tracing=next(iter(of("tracing")), None),
             error_reports=next(iter(of("error reports")), None),
-            sampled_logs=of("sampled logger"),
             prices=next(iter(of("prices")), None),
             meters=of("meter"),
+            lows=of("low"),
+            drifts=of("drift"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:

@@ -7,13 +7,14 @@ from datetime import timedelta
 
 from roadworthy.cost.spec import MeterSpec, PricesSpec
 from roadworthy.declaring.base import Declaring
-from roadworthy.duration import seconds
+from roadworthy.duration import hours, seconds
 from roadworthy.errors import DeclarationError
 from roadworthy.handles.meter import Meter
 from roadworthy.handles.metrics import Counter, Gauge, Histogram
 from roadworthy.health.spec import RESERVED, Check, Observe
 from roadworthy.objectives.panel import PanelSpec, Unit
 from roadworthy.objectives.spec import AlertExample, AlertSpec, ObjectiveSpec, Severity
+from roadworthy.objectives.weekly import DriftSpec, LowSpec
 from roadworthy.telemetry.spec import LATENCY_BUCKETS, Across, Kind, MetricSpec, service_labels
 
 
@@ -145,6 +146,45 @@ class Promises(Declaring):
         with which it fires and others with which it does not, so that what is emitted can be tested.
         """
         self.declared.add("alert", AlertSpec(name, expr, for_, severity, runbook, summary or name, example))
+
+    def alert_when_low(
+        self,
+        name: str,
+        counter: Counter,
+        *,
+        runbook: str,
+        summary: str | None = None,
+        floor: int = 20,
+        below: float = 0.5,
+        where: Mapping[str, Sequence[str]] | None = None,
+        for_: timedelta = hours(1),
+        severity: Severity = "business",
+    ) -> None:
+        """Declare an alert on a counter that falls: tell people when it rose in an hour by less than a week before.
+
+        Less is less than the share `below` of the same hour a week ago, if there were `floor` events at least; so it
+        says nothing in the first week. `where` chooses among the counter's series, as in `{"has_results": ("yes",)}`.
+        """
+        chosen = {label: tuple(values) for label, values in (where or {}).items()}
+        spec = LowSpec(name, counter.spec, runbook, summary or name, floor, below, chosen, for_, severity)
+        self.declared.add("low", spec)
+
+    def alert_when_drifting(
+        self,
+        measure: Gauge | Histogram,
+        *,
+        runbook: str,
+        deviations: float = 3.0,
+        tolerance: float = 0.05,
+        minimum: int = 30,
+    ) -> None:
+        """Declare a gauge, or a histogram's mean, a measure of quality: tell people when it is not what it was.
+
+        That is where it is further from its mean of the last week than `deviations` standard deviations, and than the
+        share `tolerance` of that mean, for half an hour. A histogram has to have `minimum` observations in half an
+        hour. A gauge of 0 is taken for one that was not set yet. In the first day it says nothing.
+        """
+        self.declared.add("drift", DriftSpec(measure.spec, runbook, deviations, tolerance, minimum))
 
     def panel(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from roadworthy.duration import seconds
 from roadworthy.emit.alert import Alert
@@ -15,9 +16,11 @@ from roadworthy.emit.durations import written
 from roadworthy.emit.exporters import Exporters, exporter_alerts, exporter_scrapes
 from roadworthy.emit.objectives import INTERVAL, burn_alerts, recording_rules
 from roadworthy.emit.ready import ready_alerts
+from roadworthy.emit.weekly import weekly_alerts, weekly_rules
 from roadworthy.emit.yaml import Value, document
 from roadworthy.objectives.burn import PERIOD
 from roadworthy.objectives.collection import RETENTION
+from roadworthy.objectives.weekly import EVERY
 from roadworthy.service import ServiceSpec
 
 SCRAPE_TIMEOUT = seconds(10)
@@ -34,11 +37,15 @@ HEADER = "Written by `roadworthy emit` from the declaration; change that, and em
 
 @dataclass(frozen=True, slots=True)
 class RuleGroup:
-    """A group of rules in a file of its own: `name` is the file's, `recording` rules stand before the `alerts`."""
+    """A group of rules in a file of its own: `name` is the file's, `recording` rules stand before the `alerts`.
+
+    They are evaluated each `interval`.
+    """
 
     name: str
     recording: tuple[Value, ...]
     alerts: tuple[Alert, ...]
+    interval: timedelta = INTERVAL
 
 
 def rule_groups(spec: ServiceSpec, exporters: Exporters = NO_EXPORTERS) -> tuple[RuleGroup, ...]:
@@ -75,13 +82,15 @@ def rule_groups(spec: ServiceSpec, exporters: Exporters = NO_EXPORTERS) -> tuple
         cost = [RuleGroup(f"{spec.name}-cost", tuple(cost_rules(spec)), budget)]
     seen = tuple(alert for alert in exporter_alerts(exporters, spec.name) if alert.name not in own)
     others = [RuleGroup(f"{spec.name}-exporters", (), seen)] if seen else []
-    return (*objectives, *cost, *others, RuleGroup(spec.name, (), (*ready, *declared)))
+    weekly = tuple(alert for alert in weekly_alerts(spec) if alert.name not in own)
+    slow = [RuleGroup(f"{spec.name}-weekly", tuple(weekly_rules(spec)), weekly, EVERY)] if weekly else []
+    return (*objectives, *cost, *others, *slow, RuleGroup(spec.name, (), (*ready, *declared)))
 
 
 def rules(group: RuleGroup, spec: ServiceSpec, runbooks: str) -> str:
     """Return the file of a group's rules. `runbooks` is the address below which runbooks are."""
     alerting = [_rule(alert, spec, runbooks) for alert in group.alerts]
-    content = {"name": group.name, "interval": written(INTERVAL), "rules": [*group.recording, *alerting]}
+    content = {"name": group.name, "interval": written(group.interval), "rules": [*group.recording, *alerting]}
     return document({"groups": [content]}, HEADER)
 
 

@@ -10,7 +10,6 @@ from datetime import timedelta
 
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.durations import written
-from roadworthy.emit.objectives import INTERVAL
 from roadworthy.emit.prometheus import HEADER, RuleGroup, annotations_of, labels_of
 from roadworthy.emit.yaml import Value, document
 from roadworthy.objectives.spec import AlertExample
@@ -23,17 +22,19 @@ def tests(group: RuleGroup, spec: ServiceSpec, runbooks: str) -> str:
     """Return the file that tests a group's alerts, as far as they have examples."""
     known = [(alert, alert.example) for alert in group.alerts if alert.example is not None]
     cases = [
-        case for name in dict.fromkeys(alert.name for alert, _ in known) for case in _of(name, known, spec, runbooks)
+        case
+        for name in dict.fromkeys(alert.name for alert, _ in known)
+        for case in _of(name, known, spec, runbooks, group.interval)
     ]
     content: dict[str, Value] = {
         "rule_files": [f"../rules/{group.name}.yml"],
-        "evaluation_interval": written(INTERVAL),
+        "evaluation_interval": written(group.interval),
         "tests": cases,
     }
     return document(content, HEADER)
 
 
-def _of(name: str, known: Examples, spec: ServiceSpec, runbooks: str) -> list[Value]:
+def _of(name: str, known: Examples, spec: ServiceSpec, runbooks: str, interval: timedelta) -> list[Value]:
     """Return the tests of the alerts of one name, which may have several rules."""
     alike = [(alert, example) for alert, example in known if alert.name == name]
     firing: list[tuple[Mapping[str, str], list[timedelta]]] = []
@@ -43,14 +44,14 @@ def _of(name: str, known: Examples, spec: ServiceSpec, runbooks: str) -> list[Va
         moments = next((moments for series, moments in firing if series == example.fires), None)
         if moments is None:
             firing.append((example.fires, moments := []))
-        moments += [moment for moment in (at - INTERVAL, at) if moment >= timedelta(0) and moment not in moments]
-        tests.append(_test(f"{name} stays quiet", example.quiet, [_case(name, at + INTERVAL, [])]))
+        moments += [moment for moment in (at - interval, at) if moment >= timedelta(0) and moment not in moments]
+        tests.append(_test(f"{name} stays quiet", example.quiet, [_case(name, at + interval, [])], interval))
     for series, moments in firing:
         cases = [
             _case(name, moment, [_expected(one, spec, runbooks) for one in alike if _fires(one, series, moment)])
             for moment in sorted(moments)
         ]
-        tests.append(_test(f"{name} fires", series, cases))
+        tests.append(_test(f"{name} fires", series, cases, interval))
     return tests
 
 
@@ -59,10 +60,10 @@ def _fires(one: tuple[Alert, AlertExample], series: Mapping[str, str], moment: t
     return example.fires == series and moment >= example.after + alert.duration
 
 
-def _test(name: str, series: Mapping[str, str], cases: Sequence[Value]) -> Value:
+def _test(name: str, series: Mapping[str, str], cases: Sequence[Value], interval: timedelta) -> Value:
     return {
         "name": name,
-        "interval": written(INTERVAL),
+        "interval": written(interval),
         "input_series": [{"series": one, "values": values} for one, values in series.items()],
         "alert_rule_test": cases,
     }
