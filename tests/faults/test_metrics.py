@@ -12,10 +12,27 @@ from pathlib import Path
 import httpx
 import psutil
 
-from launching import TARGET, Launched, launched, until
+from launching import Launched, launched, until
 
-REQUESTS = 1500
+REQUESTS = 800
 CLIENTS = 8
+
+SERVICE = """
+from roadworthy import Service
+
+service = Service("counted", version="1.0.0")
+visits = service.counter("visits_total", "Visits")
+
+
+async def site(scope, receive, send):
+    assert scope["type"] == "http"
+    visits.inc()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+app = service.install(site)
+"""
 
 
 @dataclass
@@ -64,7 +81,8 @@ async def watched(run: Launched, done: asyncio.Event) -> int:
 
 
 async def test_answered_requests_stay_counted_under_kill_and_recycling(tmp_path: Path, dsn: str) -> None:
-    async with launched(tmp_path, "run", TARGET, "--web", "4", environ={"DATABASE_URL": dsn}) as run:
+    (tmp_path / "counted.py").write_text(SERVICE)
+    async with launched(tmp_path, "run", "counted.py", "--web", "4", environ={"DATABASE_URL": dsn}) as run:
         site, load, done = await run.site(), Load(), asyncio.Event()
 
         async def all_there() -> bool:
@@ -103,4 +121,4 @@ async def enough(load: Load, share: int) -> bool:
 
 
 async def has(run: Launched, series: str) -> bool:
-    return await run.metric(series) > 0
+    return bool(await run.metric(series) > 0)

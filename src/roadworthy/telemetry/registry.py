@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
-from typing import Any
+from typing import cast
 
 from prometheus_client import ProcessCollector
 
@@ -53,8 +53,8 @@ class Bound:
         Raises:
             ValueError: there are more or fewer values than labels.
         """
-        child: Any = self._children.get(values)
-        return child if child is not None else self._folded(values)
+        child = self._children.get(values)
+        return cast(Child, child) if child is not None else self._folded(values)
 
     def track(self, function: Callable[[], float]) -> None:
         """Have a gauge without labels read its value from `function` at each snapshot: nothing to do in between."""
@@ -86,11 +86,11 @@ class Bound:
         for values in itertools.product(*enumerated):
             self._child(values)
 
-    def _child(self, values: tuple[str, ...]) -> Any:
+    def _child(self, values: tuple[str, ...]) -> Child:
         child = self._children.get(values)
         if child is None:
             child = self._children[values] = self._made(values)
-        return child
+        return cast(Child, child)
 
     def _made(self, values: tuple[str, ...]) -> CounterSeries | GaugeSeries | HistogramSeries:
         match self.spec.kind:

@@ -152,7 +152,7 @@ def test_openmetrics_is_what_a_strict_parser_reads() -> None:
     merged = merge({"web": process(2, 1), "worker": process(5, 2)})
     read = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in openmetrics_families(render(merged, "openmetrics"))
+        for family in openmetrics_families(render(merged, "openmetrics"))  # type: ignore[no-untyped-call]
         for sample in family.samples
     }
     assert read == parsed(render(merged))
@@ -163,7 +163,7 @@ def test_the_newest_exemplar_of_a_bucket_survives_the_merge() -> None:
     merged = merge({"web": timed(1, new), "other": timed(1, old)}, retire(EMPTY, timed(1, Exemplar(2, "c", 20, 50.0))))
     found = {
         sample.labels["le"]: (sample.exemplar.labels, sample.exemplar.value, float(sample.exemplar.timestamp))
-        for family in openmetrics_families(render(merged, "openmetrics"))
+        for family in openmetrics_families(render(merged, "openmetrics"))  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar
     }
