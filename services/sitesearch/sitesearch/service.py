@@ -139,6 +139,10 @@ page_outcomes = service.counter(
 )
 progress_streams = service.gauge("progress_streams", "Browsers following a crawl over server-sent events.")
 
+# What it costs: examples of prices, to be replaced by those of the bill. A page is about 100 kB through a NAT gateway.
+service.prices(cpu_hour=0.04, memory_gib_hour=0.005, disk_gib_month=0.1, monthly_budget=100)
+fetched_pages = service.meter("fetched_pages", price=0.0000045)
+
 # What it promises.
 service.slo("availability", objective=0.999)
 service.slo("search-latency", objective=0.95, under=seconds(0.2), route="GET /search")

@@ -78,6 +78,9 @@ latest_metrics_seconds = service.histogram(
     buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
 )
 
+# What it costs: examples of prices, to be replaced by those of the bill.
+service.prices(cpu_hour=0.04, memory_gib_hour=0.005, disk_gib_month=0.1, monthly_budget=100)
+
 # What it promises.
 service.slo("availability", objective=0.999)
 service.slo("webhook-success", objective=0.999, route="POST /webhooks/{provider}")

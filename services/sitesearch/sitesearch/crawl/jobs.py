@@ -22,6 +22,7 @@ from sitesearch.service import (
     crawls_finished,
     crawls_running,
     crawls_started,
+    fetched_pages,
     page_outcomes,
     pages,
     service,
@@ -41,6 +42,7 @@ crawler = service.resource(Crawler.open)
 async def fetch_page(crawl_id: int, url: str) -> None:
     """Ask for one address of a crawl and keep what came."""
     pipeline = _pipeline()
+    fetched_pages.add()
     try:
         outcome = await pipeline.visit(crawl_id, url)
     except Exception as error:
