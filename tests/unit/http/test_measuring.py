@@ -230,3 +230,22 @@ async def test_what_an_objective_counts_is_there_before_the_first_request() -> N
     orders = (("method", "POST"), ("route", "/orders"))
     assert ("http_request_duration_seconds_bucket", (*orders, ("le", "0.1"))) in series
     assert ("http_requests_total", (*orders, ("status", "500"))) in series
+
+
+async def test_a_recorded_trace_is_an_example_of_its_duration() -> None:
+    time, traces = [0.0], iter([None, "a" * 32])
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        time[0] += 0.03
+        await ok(scope, receive, send)
+
+    service, metrics, drain = Service("tested"), MetricRegistry(catalogue()), Drain()
+    layer = Measuring(slow, service, drain, clock=lambda: time[0], trace=lambda: next(traces))
+    unused: Any = None
+    async with service.bind(Binding(unused, unused, metrics)):
+        for _ in range(2):
+            await layer(scope(), nothing, Exchange(scope(), swallow, drain))
+    (series,) = next(one for one in metrics.snapshot().families if one.name == "http_request_duration_seconds").series
+    (example,) = series.exemplars
+    assert (example.trace, example.bucket) == ("a" * 32, 3)
+    assert sum(series.numbers[:-1]) == 2
