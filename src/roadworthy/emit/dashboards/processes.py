@@ -81,4 +81,5 @@ def machine_panels(labels: dict[str, str]) -> Iterator[Panel]:
         unit="percentunit",
         description="Of the disk on which the data directory is.",
         alert="DiskSpaceLow",
+        may_be_empty="There is no data directory where the database runs elsewhere.",
     )
