@@ -26,6 +26,16 @@ PROGRAMS = {
 }
 
 
+_ROOT = Path(__file__).parent
+_SERVICES = _ROOT / "services"
+_LONG = (
+    _SERVICES / "sitesearch/tests/faults/test_crawl_survives.py",
+    *(_SERVICES / service / "tests" / part for service in ("sitesearch", "vitals") for part in ("faults", "browser")),
+    _ROOT / "tests/faults",
+    _SERVICES,
+)
+_MEASURES = "COVERAGE_PROCESS_CONFIG"
+
 # Not by the clock, so that a busy machine fails nothing; and the same examples each time: a change is judged by what it
 # changes. `--hypothesis-profile=search` looks for others.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,6 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put first what takes longest, so that no process is left with it at the end, and leave out what cannot run."""
+    long = [item for item in items if any(map(item.path.is_relative_to, _LONG))]
+    for item in long:
+        # What they run of src/ is measured elsewhere, and would take twice as long here.
+        item.add_marker(pytest.mark.no_cover)
+    items.sort(key=_turn)
     kept, left_out, missing = [], [], set()
     for item in items:
         wanting = {mark.args[0] for mark in item.iter_markers("needs") if not PROGRAMS[mark.args[0]]()}
@@ -52,6 +68,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
     config.stash[_LEFT_OUT] = message
+
+
+def _turn(item: pytest.Item) -> int:
+    return next((at for at, path in enumerate(_LONG) if item.path.is_relative_to(path)), len(_LONG))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Have the processes that an unmeasured test starts not be measured either."""
+    if item.get_closest_marker("no_cover") is None:
+        return (yield)
+    kept = os.environ.pop(_MEASURES, None)
+    try:
+        return (yield)
+    finally:
+        if kept is not None:
+            os.environ[_MEASURES] = kept
 
 
 _LEFT_OUT = pytest.StashKey[str]()

@@ -127,7 +127,7 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
                 bank.answering.set()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(480)
 async def test_what_a_service_depends_on_hangs_dies_and_comes_back(tmp_path: Path) -> None:
     async with scene(tmp_path) as on:
         await on.tells(database="pass", redis="pass", caches="pass", bank="pass", all="pass")

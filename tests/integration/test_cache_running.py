@@ -21,11 +21,11 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from roadworthy import Service, minutes
+from roadworthy import Service, minutes, seconds
 
 service = Service("shop", app="cached_shop:app")
 database = service.database()
-prices = service.cache("prices", ttl=minutes(5))
+prices = service.cache("prices", ttl=minutes(5), store_timeout=seconds(5))
 
 
 @prices.cached(key="{item}", tags=["item:{item}"])

@@ -60,7 +60,7 @@ async def plan_of(sql: str, arguments: tuple[Any, ...], *, generic: bool) -> lis
     return list(nodes(explained["Plan"]))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(480)
 async def test_every_statement_of_a_search_uses_its_index(running: Service) -> None:
     async with pages.acquire() as connection:
         await connection.execute(FILL, timeout=150)

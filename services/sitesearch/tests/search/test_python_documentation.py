@@ -31,7 +31,7 @@ EXPECTED: dict[str, set[str]] = {
 
 
 @pytest.mark.needs("python-doc")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(480)
 async def test_the_right_page_is_in_the_top_three(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(Site(otherwise=files(DOCUMENTATION))) as served, running(monkeypatch, served):
         site_id = await add_site(f"{served.url}/", language="english", concurrency=8)
