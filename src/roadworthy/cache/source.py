@@ -20,6 +20,7 @@ from roadworthy.cache.tiers import Tiers, retyped
 from roadworthy.cache.values import Codec
 from roadworthy.errors import NotRunning, SourceCancelled, SourceTimeout
 from roadworthy.telemetry.logging import get_logger
+from roadworthy.telemetry.tracing import SPAN, span
 
 T = TypeVar("T")
 
@@ -278,7 +279,11 @@ class Source:
         monotonic = self._node.clock.monotonic
         began = monotonic()
         try:
-            value = await load()
+            if SPAN.get() is None:
+                value = await load()
+            else:
+                with span(f"load {self._spec.name}", "internal", {"roadworthy.cache": self._spec.name}):
+                    value = await load()
         except BaseException:
             self._counts.load_errors += len(names)
             for name in names:

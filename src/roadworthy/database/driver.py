@@ -19,6 +19,7 @@ import asyncpg.transaction
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
+from roadworthy.database import tracing
 from roadworthy.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ def _telling(timed: Timed, reset: str) -> Callable[[asyncpg.connection.LoggedQue
     def tell(statement: asyncpg.connection.LoggedQuery) -> None:
         if statement.query != reset:
             timed(statement.elapsed, statement.exception)
+            tracing.record(statement.query, statement.elapsed, statement.exception)
 
     return tell
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roadworthy.declaring.base import Declaring
-from roadworthy.telemetry.tracing_spec import ErrorReportsSpec, LogSamplingSpec, TracingSpec
+from roadworthy.telemetry.tracing_spec import ErrorReportsSpec, TracingSpec
 
 
 class Observing(Declaring):
@@ -26,11 +26,3 @@ class Observing(Declaring):
         masked; local variables, bodies, headers and addresses are never sent. Without the variable, nobody is told.
         """
         self.declared.add("error reports", ErrorReportsSpec(sample, per_minute))
-
-    def sampled_logs(self, logger: str, *, sample: float) -> None:
-        """Write only a share `sample` of the lines of a logger, and of those below it, up to the level `info`.
-
-        The trace's id decides, so the lines of one request or job are all written or none is. Lines outside any, and
-        all from `warning` on, are always written.
-        """
-        self.declared.add("sampled logger", LogSamplingSpec(logger, sample))

@@ -10,10 +10,17 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from roadworthy.http.asgi import ASGIApp, Layer, Receive, Scope, Send
 from roadworthy.http.exchange import Exchange
+from roadworthy.http.route import RouteTemplate, route_template
+from roadworthy.http.tracing import begun, end
 from roadworthy.telemetry.logging import CONTEXT
+from roadworthy.telemetry.tracing import PASSED, SPAN, Tracing, is_sampled
+
+if TYPE_CHECKING:
+    from roadworthy.service import Service
 
 REQUEST_ID = "roadworthy.request_id"
 TRACEPARENT = "roadworthy.traceparent"
@@ -41,23 +48,67 @@ def trace_of(traceparent: bytes) -> str | None:
 class Identity:
     """The layer that knows each request's ids."""
 
-    def __init__(self, app: Layer, random_bytes: Callable[[int], bytes] = random.randbytes) -> None:
-        """Identify the requests that reach `app`; `random_bytes` makes ids, which are unique but no secret."""
+    def __init__(
+        self,
+        app: Layer,
+        random_bytes: Callable[[int], bytes] = random.randbytes,
+        service: Service | None = None,
+        route: RouteTemplate = route_template,
+    ) -> None:
+        """Identify the requests that reach `app`; `random_bytes` makes ids, which are unique but no secret.
+
+        `service` says whether they are traced, `route` names a dispatched request's route.
+        """
         self._app = app
         self._random_bytes = random_bytes
+        self._service = service
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
         headers = dict(scope["headers"])
         exchange.fields = headers
-        token = CONTEXT.set(self._identified(scope, headers))
+        service = self._service
+        tracing = None if service is None or not service.bound else service.binding("tracing").tracing
+        trusted = tracing is None or tracing.spec.trust_callers
+        ids = self._identified(scope, headers, trusted)
+        token = CONTEXT.set(ids)
         exchange.headers.append((b"x-request-id", scope[REQUEST_ID].encode()))
         if headers.get(b"x-forwarded-proto") == b"https":
             exchange.https = True
         try:
-            await self._app(scope, receive, exchange)
+            if tracing is None:
+                await self._app(scope, receive, exchange)
+            else:
+                await self._traced(tracing, ids, scope, receive, exchange)
         finally:
             CONTEXT.reset(token)
+
+    async def _traced(
+        self, tracing: Tracing, ids: Mapping[str, str], scope: Scope, receive: Receive, exchange: Exchange
+    ) -> None:
+        traceparent = scope[TRACEPARENT]
+        # A trace that begins here has a new id, so this is the caller's own or none.
+        parent = traceparent if exchange.fields.get(b"traceparent") == traceparent.encode("ascii") else None
+        span = begun(tracing, scope, ids["trace_id"], ids["request_id"], parent)
+        if span is None:
+            if parent is None or not is_sampled(parent):
+                await self._app(scope, receive, exchange)
+                return
+            passed = PASSED.set(parent)
+            try:
+                await self._app(scope, receive, exchange)
+            finally:
+                PASSED.reset(passed)
+            return
+        span.trace.state = scope.get(TRACESTATE)
+        scope[TRACEPARENT] = span.traceparent
+        current = SPAN.set(span)
+        try:
+            await self._app(scope, receive, exchange)
+        finally:
+            end(span, exchange, self._route)
+            SPAN.reset(current)
 
     async def websocket(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a WebSocket to `app`, its ids in every log line."""
@@ -67,10 +118,10 @@ class Identity:
         finally:
             CONTEXT.reset(token)
 
-    def _identified(self, scope: Scope, headers: dict[bytes, bytes]) -> Mapping[str, str]:
+    def _identified(self, scope: Scope, headers: dict[bytes, bytes], trusted: bool = True) -> Mapping[str, str]:
         given = headers.get(b"x-request-id")
         request_id = None if given is None else sane_request_id(given)
-        parent = headers.get(b"traceparent")
+        parent = headers.get(b"traceparent") if trusted else None
         trace_id = None if parent is None else trace_of(parent)
         if trace_id is None:
             fresh = self._random_bytes(40).hex()

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +31,8 @@ from roadworthy.telemetry.logging import get_logger
 CONTENT_TYPE = b"application/problem+json"
 
 _RETRY_AFTER = 5
+
+Report = Callable[[BaseException, str], object]
 
 _log = get_logger(__name__)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -164,9 +167,10 @@ async def answer_handshake(problem: Problem, scope: Scope, receive: Receive, sen
 class Problems:
     """The layer that answers for whatever the application lets escape."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Answer for `app`."""
+    def __init__(self, app: ASGIApp, report: Report | None = None) -> None:
+        """Answer for `app`; `report` is told of what nobody handled, and of the method that was asked for."""
         self._app = app
+        self._report = report
 
     async def __call__(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Answer one request."""
@@ -197,7 +201,13 @@ class Problems:
                 await ProblemResponse(_problem_of(error))(scope, receive, sending)
         except Exception:
             _log.exception("unhandled exception", method="WEBSOCKET", path=scope["path"])
+            self._tell("WEBSOCKET")
             raise
+
+    def _tell(self, method: str) -> None:
+        error = sys.exc_info()[1]
+        if self._report is not None and error is not None:
+            self._report(error, method)
 
     async def _failed(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Log the exception that is being handled, and answer, or break off what was begun."""
@@ -205,6 +215,7 @@ class Problems:
             return
         exchange.failed = True
         _log.exception("unhandled exception", method=scope["method"], path=scope["path"])
+        self._tell(scope["method"])
         if exchange.status is None:
             await ProblemResponse(Problem(500))(scope, receive, exchange)
         elif not exchange.complete:

@@ -91,7 +91,7 @@ class Stack:
         self.drain = Drain()
         self._bridge: Bridge | None = None
         self._lifespan = Lifespan(app, service, self._watched)
-        self._problems = Problems(app)
+        self._problems = Problems(app, self._reported)
         self._edging = Edging(self._problems, service, route)
         self._route = route
         self._caching = None if caching is None else CachingLayer(self._edging, self.drain, caching)
@@ -101,7 +101,7 @@ class Stack:
         self._guarding = Guarding(self._shedding, service, self._shedding.websocket)
         draining = Draining(self._guarding, self.drain)
         self._measuring = Measuring(draining, service, self.drain, route)
-        self._identity = Identity(self._measuring)
+        self._identity = Identity(self._measuring, service=service, route=route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
@@ -151,6 +151,11 @@ class Stack:
         if caches is None:
             raise NotRunning("the HTTP cache")
         return caches.of(RESPONSES)
+
+    def _reported(self, error: BaseException, method: str) -> None:
+        reports = self.service.binding("error reports").error_reports if self.service.bound else None
+        if reports is not None:
+            reports.report(error, method=method)
 
     @property
     def draining(self) -> bool:

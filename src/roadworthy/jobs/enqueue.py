@@ -8,6 +8,7 @@ from typing import Any
 from roadworthy.jobs.engine import PLAIN, JobOptions, NewJob
 from roadworthy.jobs.sealing import Keys, needed
 from roadworthy.jobs.spec import LONGEST, JobSpec
+from roadworthy.jobs.tracing import TRACEPARENT, enqueued_by
 from roadworthy.telemetry.logging import CONTEXT
 
 _TRAVELS = ("request_id", "trace_id")
@@ -37,6 +38,9 @@ def new_job(
     if run_at is not None and run_at.year > _LAST_YEAR:
         raise ValueError(f"run_at={run_at.isoformat()} is after the year {_LAST_YEAR}; pass an earlier time")
     context = CONTEXT.get({})
+    travelling = {name: str(context[name]) for name in _TRAVELS if name in context}
+    if (parent := enqueued_by()) is not None:
+        travelling[TRACEPARENT] = parent
     arguments = spec.arguments.encode(bound)
     unique_key = None if spec.unique is None else spec.unique.of(bound)
     limit_keys = {key.template: key.of(bound) for key in spec.limit_keys}
@@ -54,7 +58,7 @@ def new_job(
         unique_key=unique_key,
         delay=delay,
         run_at=run_at,
-        context={name: str(context[name]) for name in _TRAVELS if name in context} or None,
+        context=travelling or None,
         options=_options(spec, fire_time, limit_keys),
     )
 

@@ -37,11 +37,14 @@ from roadworthy.jobs.presence import Presence
 from roadworthy.jobs.record import Record
 from roadworthy.jobs.sealing import Keys
 from roadworthy.jobs.spec import JobSpec, QueueSpec
+from roadworthy.jobs.tracing import TRACEPARENT, begun, end
 from roadworthy.jobs.upkeep import Upkeep
 from roadworthy.jobs.verdict import arguments_of, success, verdict
 from roadworthy.jobs.watchdog import Watchdog
+from roadworthy.telemetry.error_reports import ErrorReports
 from roadworthy.telemetry.logging import CONTEXT, get_logger
 from roadworthy.telemetry.registry import MetricRegistry
+from roadworthy.telemetry.tracing import Span, Tracing
 
 log = get_logger(__name__)
 
@@ -74,13 +77,15 @@ class Worker:
         jitter: Callable[[], float] = random.random,
         abandon: Callable[[], object] | None = None,
         keys: Keys | None = None,
+        tracing: Tracing | None = None,
+        reports: ErrorReports | None = None,
     ) -> None:
         """`name` tells people which process held a job; `series` is its label in metrics, where `name` is never the
         same twice. `poll` is the longest an idle queue goes unlooked at.
 
         `abandon` ends the process, from a thread, when the event loop has been blocked for longer than any lease lasts.
-        `keys` are those of encrypted jobs. `clock` counts seconds monotonically, `wall_clock` is Unix time (for one
-        gauge), `jitter` draws from 0 up to 1.
+        `keys` are those of encrypted jobs. `tracing` records attempts, and `reports` tells of jobs that die. `clock`
+        counts seconds monotonically, `wall_clock` is Unix time (for one gauge), `jitter` draws from 0 up to 1.
         """
         if not queues:
             raise DeclarationError(f"worker {name!r} was given no queue; declare one with service.queue()")
@@ -100,6 +105,8 @@ class Worker:
         self._runners = runners()
         self._abandon = abandon
         self._keys = keys
+        self._tracing = tracing
+        self._reports = reports
         self._outcomes: list[tuple[Held, Outcome]] = []
         self._reportable = asyncio.Event()
         self._context: Context = Context()
@@ -275,13 +282,19 @@ class Worker:
         job = held.job
         held.started_at = self._clock()
         outcome: Outcome | None
+        span: Span | None = None
+        failure: BaseException | None = None
         try:
             held.current = current = CurrentJob(job, self._engine, self._loop, self._keys)
             CURRENT.set(current)
+            context = dict(job.context or {})
+            context.pop(TRACEPARENT, None)
+            if self._tracing is not None:
+                context["trace_id"], span = begun(self._tracing, job)
             CONTEXT.set(
                 {
                     **CONTEXT.get({}),
-                    **(job.context or {}),
+                    **context,
                     "queue": job.queue,
                     "job": job.job,
                     "job_id": job.id,
@@ -293,7 +306,10 @@ class Worker:
             raise
         except BaseException as error:
             # SystemExit, too: a job that gives up is a failed job, not a worker that was told to stop.
+            failure = error
             outcome = self._unsuccessful(held, error)
+        if span is not None:
+            end(span, outcome, failure)
         self._conclude(held, outcome)
 
     def _conclude(self, held: Held, outcome: Outcome | None) -> None:
@@ -397,7 +413,10 @@ class Worker:
                 late = TimeoutError(f"the attempt took longer than its timeout of {self._jobs[job.job].timeout}")
                 late.__cause__ = error
                 error = late
-        return verdict(job, error, self._lanes[job.queue].queue.backoff, self._jitter(), self._keys)
+        outcome = verdict(job, error, self._lanes[job.queue].queue.backoff, self._jitter(), self._keys)
+        if self._reports is not None and isinstance(outcome, Bury):
+            self._reports.report(error, secret=job.options.encrypted)
+        return outcome
 
     def _fenced(self, job: ClaimedJob, why: str) -> None:
         log.warning("lease lost", job=job.job, job_id=job.id, queue=job.queue, attempt=job.attempt, reason=why)

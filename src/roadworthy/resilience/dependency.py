@@ -28,6 +28,7 @@ from roadworthy.resilience.hedging import Hedging
 from roadworthy.resilience.retry import Retry
 from roadworthy.resilience.spec import DependencySpec
 from roadworthy.resilience.throttle import Throttle
+from roadworthy.telemetry.tracing import SPAN, span
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,6 +100,14 @@ class OpenDependency:
             DependencyFailed: it was not called, or did not answer in time; see its kinds.
             Exception: whatever the function raised.
         """
+        if SPAN.get() is None:
+            return await self._call(idempotent, function, *args, **kwargs)
+        with span(f"call {self.spec.name}", "client", {"roadworthy.dependency": self.spec.name}):
+            return await self._call(idempotent, function, *args, **kwargs)
+
+    async def _call(
+        self, idempotent: bool, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         made = self._again if idempotent else self._once
         counts, clock = self.counts, self._clock
         counts.running += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +21,9 @@ from roadworthy.edge import purger
 from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
-from roadworthy.runtime import caching, depending, limiting
+from roadworthy.runtime import caching, collectors, depending, limiting
 from roadworthy.runtime import keys as api_keys
+from roadworthy.runtime.collectors import Collectors
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
 from roadworthy.runtime.settings import Settings
 from roadworthy.telemetry.registry import MetricRegistry
@@ -70,6 +71,8 @@ async def running(
                 trusted_proxies=settings.trusted_proxies,
                 processes=settings.processes,
                 ledger=ledger,
+                told=Collectors.of(settings),
+                secrets=lambda: service.secret_values,
             ) as binding,
             service.bind(binding),
         ):
@@ -90,13 +93,16 @@ async def opened(
     trusted_proxies: int = 0,
     processes: int = 1,
     ledger: Ledger | None = None,
+    told: Collectors | None = None,
+    secrets: Callable[[], Collection[str]] = tuple,
 ) -> AsyncIterator[Binding]:
     """Open what stands behind a service's handles: a pool of connections, the job engine, its caches, its metrics.
 
     `keys` are those of encrypted jobs. `environment` has the credentials of CDNs; without it none is purged. Caches
     and limits are shared through the Redis at `redis_url`, else through the database, and with `share=False` with
     nobody. Health looks at the disk of `data_directory`. Requests come through `trusted_proxies`, and to one of
-    `processes`. Metrics are counted in `ledger`, if there is one.
+    `processes`. Metrics are counted in `ledger`, if there is one. Spans and errors are `told` to others, but
+    for the `secrets`.
     """
     declared = spec.database or DatabaseSpec("main")
     registry = MetricRegistry(catalogue(spec), service=spec.name, service_version=spec.version, ledger=ledger)
@@ -106,6 +112,7 @@ async def opened(
         engine = PostgresEngine(pool, dsn, metrics=registry)
         try:
             async with (
+                collectors.opened(spec, told or Collectors(), secrets, registry) as telling,
                 purger.opened(spec.cdns, environment, registry) as purging,
                 caching.opened(spec, dsn if share else None, redis_url, pool, registry) as caches,
                 api_keys.opened(spec.api_keys, dsn, registry) as verifiers,
@@ -125,6 +132,8 @@ async def opened(
                     api_keys=verifiers,
                     dependencies=dependencies,
                     limits=limits,
+                    tracing=telling.tracing,
+                    error_reports=telling.error_reports,
                 )
         finally:
             await engine.close()

@@ -79,6 +79,8 @@ async def work(
         metrics=binding.metrics,
         abandon=lambda: os._exit(BLOCKED),
         keys=binding.keys,
+        tracing=binding.tracing,
+        reports=binding.error_reports,
     )
     await changed("ready")
     beside = [

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from roadworthy.database.driver import masked
 from roadworthy.errors import SettingError
+from roadworthy.telemetry.masking import MASK
 
 if TYPE_CHECKING:
     from roadworthy.telemetry.logging import Format, Level
@@ -25,6 +26,7 @@ _LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error", "critical")
 _FORMATS: tuple[Format, ...] = ("auto", "console", "json")
 _MOST_PROCESSES = 10_000
 _MOST_PROXIES = 20
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
@@ -37,6 +39,7 @@ class Variable:
     default: str | None
     parse: Callable[[str], Any]
     secret: bool = False
+    mask: Callable[[str], str] = masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Settings:
     `database_url` of None means the embedded PostgreSQL, below `data_directory`. A port of 0 lets the system choose.
     `drain` is how long a process may take to finish its work when told to stop, `hung_after` for how long it may say
     nothing before it is started again. `encryption_keys` are for encrypted
-    jobs. `warnings` are lines for the log.
+    jobs. Spans go to the collector at `otlp_endpoint`, errors to the Sentry of `sentry_dsn`. `warnings` are lines for
+    the log.
     """
 
     database_url: str | None
@@ -75,6 +79,9 @@ class Settings:
     trusted_proxies: int
     processes: int
     encryption_keys: str | None
+    otlp_endpoint: str | None
+    otlp_headers: tuple[tuple[str, str], ...] | None
+    sentry_dsn: str | None
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
 
@@ -93,9 +100,9 @@ class Settings:
             try:
                 values[field] = None if written is None else variable.parse(written)
             except ValueError as error:
-                shown = masked(text) if variable.secret else text
+                shown = variable.mask(text) if variable.secret else text
                 raise SettingError(f"{variable.name}={shown!r} {error}") from None
-            shown_value = masked(written) if written is not None and variable.secret else written
+            shown_value = variable.mask(written) if written is not None and variable.secret else written
             entries.append(Entry(variable.name, shown_value, source, variable.description, variable.secret))
         if values["port"] and values["port"] == values["operations_port"]:
             raise SettingError(
@@ -117,6 +124,38 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _hidden(_text: str) -> str:
+    return MASK
+
+
+def _web_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != -1
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("is no URL of the web; write it as http://host:4318")
+    return text
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if any(not equals or not _HEADER_NAME.fullmatch(name.strip()) for name, equals, _ in pairs):
+        raise ValueError("are no headers; write them as name=value, separated by commas")
+    return tuple((name.strip(), unquote(value.strip())) for name, _, value in pairs)
+
+
+def _sentry_dsn(text: str) -> str:
+    try:
+        parts = urlsplit(_web_url(text))
+    except ValueError:
+        parts = urlsplit("")
+    if not parts.username or not parts.path.rpartition("/")[2].isdecimal():
+        raise ValueError("is no DSN of Sentry; copy it from the project's settings, as https://key@host/1")
+    return text
 
 
 def _port(text: str) -> int:
@@ -237,6 +276,29 @@ VARIABLES: Mapping[str, Variable] = {
         None,
         str,
         secret=True,
+        mask=_hidden,
+    ),
+    "otlp_endpoint": Variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "The collector that spans are sent to, by OTLP over HTTP; unset, none are recorded",
+        None,
+        _web_url,
+    ),
+    "otlp_headers": Variable(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers of what is sent to that collector, as name=value, separated by commas",
+        None,
+        _headers,
+        secret=True,
+        mask=_hidden,
+    ),
+    "sentry_dsn": Variable(
+        "SENTRY_DSN",
+        "The Sentry that errors are reported to; unset, none are",
+        None,
+        _sentry_dsn,
+        secret=True,
+        mask=_hidden,
     ),
 }
 """The environment variable behind each field of Settings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 MASK = "***"
@@ -15,6 +15,13 @@ _SECRET_NAME = re.compile(
 )
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE)
 _API_KEY = re.compile(r"\b([a-z][a-z0-9_]{1,30}_[0-9A-Za-z]{8})_[0-9A-Za-z]{30}\b")
+_TOLD_SECRET = re.compile(
+    r"(\b[\w-]*(?:pass(?:word|wd|phrase)|secret|token|authorization|credential|api[_-]?key)[\w-]*[\"']?\s*[=:]\s*"
+    r"[\"']?(?:bearer |basic )?)[^\s\"'&,;]+",
+    re.IGNORECASE,
+)
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_SHORTEST_SECRET = 6
 _SHORTEST_API_KEY = 42
 _DEEPEST = 4
 
@@ -53,3 +60,28 @@ def mask(name: str, value: Any, depth: int = 0) -> Any:
         if isinstance(value, (list, tuple)):
             return [mask("", inner, depth + 1) for inner in value]
     return value
+
+
+def hidden(text: str, secrets: Collection[str]) -> str:
+    """Return `text` without any of `secrets`, but for those so short that they stand in any text."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET and secret in text:
+            text = text.replace(secret, MASK)
+    return text
+
+
+def scrubbed(value: Any, secrets: Collection[str], name: str = "") -> Any:
+    """Return a copy of what is told to others: masked by names, inside texts too, and by the values of `secrets`.
+
+    Addresses of mail are masked as well. What is no JSON is shown as its `repr`.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if is_secret(name):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): scrubbed(inner, secrets, str(key)) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [scrubbed(inner, secrets) for inner in value]
+    text = mask_keys(mask_urls(hidden(str(value), secrets)))
+    return _MAIL.sub(MASK, _TOLD_SECRET.sub(rf"\1{MASK}", text))

@@ -47,23 +47,6 @@ class ErrorReportsSpec:
             raise DeclarationError(f"error_reports has per_minute={self.per_minute}; it must be at least 1")
 
 
-@dataclass(frozen=True, slots=True)
-class LogSamplingSpec:
-    """Of which logger only some lines are written: `sample` is the share of the traces whose lines are, from 0 to 1.
-
-    Lines at the level `warning` and above are always written. Raises DeclarationError where a value breaks its rule.
-    """
-
-    name: str
-    sample: float
-
-    def __post_init__(self) -> None:
-        """Refuse what is no share, and the logger without a name: everything."""
-        _share(f"sampling of the logger {self.name!r}", self.sample)
-        if not self.name or self.name.startswith("."):
-            raise DeclarationError(f"logger {self.name!r} is no logger's name; write a module's, as in 'httpx'")
-
-
 def _share(what: str, sample: float) -> None:
     if not 0 <= sample <= 1:
         raise DeclarationError(f"{what} has sample={sample!r}; it is a share, from 0 to 1: 0.01 is one in a hundred")
