@@ -146,18 +146,14 @@ fetched_pages = service.meter("fetched_pages", price=0.0000045)
 # What it promises.
 service.slo("availability", objective=0.999)
 service.slo("search-latency", objective=0.95, under=seconds(0.2), route="GET /search")
-service.alert(
+service.slo("crawls-succeed", objective=0.99, queue="crawling")
+service.slo("searches-find", objective=0.7, metric="search_queries_total", good={"has_results": ("yes",)})
+service.alert_when_low(
     "LowSearchVolume",
-    expr="sum(rate(search_queries_total[1h])) < 0.01",
-    for_=hours(1),
-    severity="business",
-    summary="Almost nobody has searched for an hour",
+    searches,
+    floor=40,
+    summary="People search less than half as much as a week ago",
     runbook="Open the front page and search. If it works, look for a site that dropped its link to it.",
-    example=AlertExample(
-        fires={'search_queries_total{has_results="yes"}': "5x300"},
-        quiet={'search_queries_total{has_results="yes"}': "0+1x300"},
-        after=seconds(30),
-    ),
 )
 service.alert(
     "SearchesWithoutResults",

@@ -86,6 +86,13 @@ service.slo("availability", objective=0.999)
 service.slo("webhook-success", objective=0.999, route="POST /webhooks/{provider}")
 service.slo("webhook-latency", objective=0.99, under=seconds(0.05), route="POST /webhooks/{provider}")
 service.slo("ingestion-lag", objective=0.99, under=seconds(30), metric="ingestion_lag_seconds")
+service.slo("ingestion-success", objective=0.999, queue="ingestion")
+service.slo("latest-metrics-fresh", objective=0.99, fresh="latest_metrics_lag_seconds", within=minutes(5))
+service.alert_when_drifting(
+    mean_confidence,
+    runbook="Did a provider stop sending, or begin to send something else? See the confidences by metric, and what was "
+    "deployed since the week began.",
+)
 service.alert(
     "WebhooksNotKept",
     expr='sum(rate(webhooks_total{outcome="unavailable"}[5m])) / sum(rate(webhooks_total[5m])) > 0.01',
