@@ -189,6 +189,16 @@ service.alert(
     ),
 )
 
+# What its dashboard shows first.
+service.panel("Searches", expr="sum(rate(search_queries_total[1h]))", unit="cps", alert="LowSearchVolume")
+service.panel(
+    "Searches that find nothing",
+    expr='sum(rate(search_queries_total{has_results="no"}[1h])) / sum(rate(search_queries_total[1h]))',
+    unit="percentunit",
+    alert="SearchesWithoutResults",
+)
+service.panel("Crawls without a page, in an hour", expr="sum(increase(crawls_failed_total[1h]))", alert="CrawlsFailing")
+
 # The jobs declare themselves on these handles, so they are imported last.
 from sitesearch import jobs as jobs  # noqa: E402
 from sitesearch.crawl import jobs as crawl_jobs  # noqa: E402, F401
