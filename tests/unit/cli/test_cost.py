@@ -58,8 +58,10 @@ def answering(month: float) -> Iterator[str]:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> str:
-    (tmp_path / "priced.py").write_text(DECLARATION)
-    return f"{tmp_path / 'priced.py'}:service"
+    # A module of one name is imported once in a process.
+    file = tmp_path / f"priced_{tmp_path.name}.py"
+    file.write_text(DECLARATION)
+    return f"{file}:service"
 
 
 def test_it_tells_the_dearest_first_and_holds_the_month_against_the_budget(
