@@ -190,7 +190,15 @@ service.alert(
 )
 
 # What its dashboard shows first.
-service.panel("Searches", expr="sum(rate(search_queries_total[1h]))", unit="cps", alert="LowSearchVolume")
+service.panel(
+    "Searches in an hour",
+    expr={
+        "now": "sum(increase(search_queries_total[1h]))",
+        "a week ago": "sum(increase(search_queries_total[1h] offset 1w))",
+    },
+    alert="LowSearchVolume",
+    may_be_empty="A week ago nobody had searched yet.",
+)
 service.panel(
     "Searches that find nothing",
     expr='sum(rate(search_queries_total{has_results="no"}[1h])) / sum(rate(search_queries_total[1h]))',

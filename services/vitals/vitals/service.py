@@ -178,6 +178,33 @@ service.alert(
     ),
 )
 
+# What its dashboard shows first.
+service.panel(
+    "Webhooks by outcome",
+    expr="sum by (outcome) (rate(webhooks_total[$__rate_interval]))",
+    unit="cps",
+    legend="{{outcome}}",
+)
+service.panel(
+    "Webhooks not kept",
+    expr='sum(rate(webhooks_total{outcome="unavailable"}[5m])) / sum(rate(webhooks_total[5m]))',
+    unit="percentunit",
+    alert="WebhooksNotKept",
+)
+service.panel(
+    "Webhooks that nobody has signed",
+    expr='sum(rate(webhooks_total{outcome="unauthenticated"}[15m])) / sum(rate(webhooks_total[15m]))',
+    unit="percentunit",
+    alert="WebhooksUnauthenticated",
+)
+service.panel("Longest wait of an event", expr="max(events_oldest_pending_seconds)", unit="s", alert="IngestionLagging")
+service.panel("Events that cannot be read", expr='max(events_unfinished{state="failed"})', alert="EventsFailing")
+service.panel("Confidence in the sources", expr="max(confidence_mean)", alert="LowConfidence")
+service.panel(
+    "Confidences behind their events", expr="max(confidence_lag_seconds)", unit="s", alert="ConfidenceLagging"
+)
+service.panel("Latest metrics behind", expr="max(latest_metrics_lag_seconds)", unit="s", alert="LatestMetricsLag")
+
 # The jobs and checks declare themselves on these handles, so they are imported last.
 from vitals import health as health  # noqa: E402
 from vitals.confidence import jobs as confidence_jobs  # noqa: E402, F401

@@ -190,24 +190,24 @@ class Promises(Declaring):
         self,
         title: str,
         *,
-        expr: str | Sequence[str],
+        expr: str | Mapping[str, str],
         unit: Unit = "short",
         legend: str = "",
         description: str = "",
         may_be_empty: str = "",
         alert: str | None = None,
     ) -> None:
-        """Declare a panel of the service's dashboard: what the PromQL `expr`, or each of several, gives over time.
+        """Declare a panel of the service's dashboard: what the PromQL `expr` gives over time, or several by their legend.
 
         `unit` is what the values are: "s", "bytes", "percentunit" (0.5 is half), "reqps" and "ops" and "cps" (requests,
         operations and anything else a second), "dtdurations" (seconds, shown as days and hours), "currencyUSD", "short"
-        or "none". `legend` names a series, with labels in braces as in "{{outcome}}". `may_be_empty` says why there may
+        or "none". A legend names a series, with labels in braces as in "{{outcome}}". `may_be_empty` says why there may
         be no data although all is well; without it, no data is taken for a fault. `alert` names the alert that looks at
         the same, whose threshold is then drawn and whose runbook is linked. `$__rate_interval` in `expr` is the window
         of a rate that fits what is shown.
         """
-        expressions = (expr,) if isinstance(expr, str) else tuple(expr)
-        spec = PanelSpec(title, expressions, unit, legend, description, may_be_empty, alert)
+        queries = {legend: expr} if isinstance(expr, str) else expr
+        spec = PanelSpec(title, tuple(queries.items()), unit, description, may_be_empty, alert)
         self.declared.add("panel", spec)
 
     def check(

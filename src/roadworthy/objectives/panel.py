@@ -18,16 +18,15 @@ _ALERT_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class PanelSpec:
-    """A panel: PromQL expressions, the unit of their values, and Grafana's template of a series' name (`legend`).
+    """A panel: the unit of its values, and its PromQL expressions, each with Grafana's template of a series' name.
 
     `may_be_empty` says why there may be no data although all is well, and `alert` names the alert whose threshold the
     panel shows.
     """
 
     name: str
-    expressions: tuple[str, ...]
+    queries: tuple[tuple[str, str], ...]
     unit: Unit = "short"
-    legend: str = ""
     description: str = ""
     may_be_empty: str = ""
     alert: str | None = None
@@ -35,7 +34,7 @@ class PanelSpec:
     def __post_init__(self) -> None:
         if not self.name.strip() or "\n" in self.name:
             raise DeclarationError(f"a panel's title is {self.name!r}; write one line that says what it shows")
-        if not self.expressions or not all(expression.strip() for expression in self.expressions):
+        if not self.queries or not all(expression.strip() for _, expression in self.queries):
             raise DeclarationError(f"panel {self.name!r} has an empty expression; write the PromQL that it shows")
         if self.unit not in UNITS:
             raise DeclarationError(f"panel {self.name!r} has unit={self.unit!r}; it must be one of {', '.join(UNITS)}")

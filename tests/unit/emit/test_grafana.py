@@ -29,7 +29,11 @@ def stall() -> Service:
     service.dependency("geocoder")
     service.counter("visits_total", "Visits.")
     service.slo("availability", objective=0.999)
-    service.panel("Visits at all", expr=("sum(visits_total)", "sum(visits_total offset 1d)"), may_be_empty="It rains.")
+    service.panel(
+        "Visits at all",
+        expr={"now": "sum(visits_total)", "before": "sum(visits_total offset 1d)"},
+        may_be_empty="It rains.",
+    )
     return service
 
 

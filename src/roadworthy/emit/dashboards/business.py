@@ -41,7 +41,7 @@ def _shown(panels: Iterable[Panel]) -> set[str]:
 def _declared(panel: PanelSpec) -> Panel:
     return Panel(
         panel.name,
-        tuple(Query(expression, panel.legend) for expression in panel.expressions),
+        tuple(Query(expression, legend) for legend, expression in panel.queries),
         unit=panel.unit,
         description=panel.description,
         alert=panel.alert,

@@ -19,7 +19,8 @@ _PART = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\b")
+_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?:$|(?:and|or|unless)\b)")
+"""A number by itself: what is reckoned with is no threshold."""
 _SIDES: dict[str, Side] = {">": "above", ">=": "above", "<": "below", "<=": "below", "==": "at"}
 
 
@@ -36,8 +37,9 @@ def threshold(expression: str) -> Threshold | None:
             depth += 1
         elif part in (")", "}", "]"):
             depth -= 1
-        elif part in _SIDES and (number := _NUMBER.match(following)) is not None:
-            found = Threshold(float(number[1]), _SIDES[part])
+        elif part in _SIDES:
+            number = _NUMBER.match(following)
+            found = None if number is None else Threshold(float(number[1]), _SIDES[part])
             if depth == 0:
                 return found
             within = within or found
