@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from roadworthy.check.catalogue import Series, Values
 from roadworthy.check.expression import Expression
 from roadworthy.check.labels import carried
+from roadworthy.check.promql import Call, Node, Selector, walk
 from roadworthy.service import ServiceSpec
 
 _PASSES = 3
@@ -32,12 +33,26 @@ def recorded(known: Mapping[str, Series], expressions: Iterable[Expression], spe
 
 def _series(one: Expression, known: Mapping[str, Series], spec: ServiceSpec) -> Series:
     carries = None if one.tree is None else carried(one.tree, known)
-    labels: dict[str, Values | None] = dict.fromkeys(carries or ())
+    labels = {label: _values(label, one.tree, known) for label in carries or ()}
     for name, value in ({} if one.rule is None else one.rule.labels).items():
         labels[name] = Values(frozenset({value}))
     if "slo" in labels:
         labels["slo"] = Values(frozenset(objective.name for objective in spec.objectives))
     return Series(one.name, "gauge", labels, open=carries is None)
+
+
+def _values(label: str, tree: Node | None, known: Mapping[str, Series]) -> Values | None:
+    """Return the values of a label that a recording carries on from what it is made of, None where they are open."""
+    nodes = () if tree is None else tuple(walk(tree))
+    if any(isinstance(node, Call) and node.function in ("label_replace", "label_join") for node in nodes):
+        return None
+    found = [known.get(node.metric or "") for node in nodes if isinstance(node, Selector)]
+    values = [series.labels[label] for series in found if series is not None and label in series.labels]
+    listed = [one for one in values if one is not None]
+    if not listed or len(listed) < len(values):
+        return None
+    prefixes = tuple(prefix for one in listed for prefix in one.prefixes)
+    return Values(frozenset[str]().union(*(one.listed for one in listed)), prefixes)
 
 
 def _merged(left: Series, right: Series) -> Series:
