@@ -34,14 +34,21 @@ SERVICES: dict[str, Opened] = {"sitesearch": services.sitesearch, "vitals": serv
 
 
 async def run(
-    names: Sequence[str], behaviours: Sequence[Behaviour], directory: Path, *, seconds: float, every: float
+    names: Sequence[str],
+    behaviours: Sequence[Behaviour],
+    directory: Path,
+    *,
+    seconds: float,
+    every: float,
+    generous: float,
 ) -> list[Row]:
     """Return the rows of these services, which run side by side."""
     async with EmbeddedPostgres(directory / "postgres") as postgres:
 
         async def rows(name: str) -> list[Row]:
             async with SERVICES[name](postgres, directory) as running:
-                return [row async for row in outages(running, behaviours, seconds=seconds, every=every)]
+                judging = outages(running, behaviours, seconds=seconds, every=every, generous=generous)
+                return [row async for row in judging]
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(rows(name)) for name in names]
@@ -110,6 +117,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--only", choices=tuple(SERVICES), help="one service alone")
     parser.add_argument("--disturb", choices=DISTURBED, action="append", help="in this way alone; may be repeated")
+    parser.add_argument(
+        "--generous", type=float, default=1.0, metavar="N", help="let times be N times as long as promised"
+    )
     parser.add_argument("--keep", type=Path, help="keep the services' logs in this directory")
     options = parser.parse_args()
     logging.configure("json", "critical")
@@ -120,7 +130,8 @@ def main() -> int:
         # Root's server runs as another user, who has to get past this directory to its own.
         directory.chmod(0o711)
         seconds, every = (1.2, 0.1) if options.quick else (8.0, 0.05)
-        rows = asyncio.run(run(names, options.disturb or DISTURBED, directory, seconds=seconds, every=every))
+        ways, generous = options.disturb or DISTURBED, options.generous
+        rows = asyncio.run(run(names, ways, directory, seconds=seconds, every=every, generous=generous))
     print(as_json(rows) if options.json else as_table(rows))
     return 1 if any(row.broken for row in rows) else 0
 

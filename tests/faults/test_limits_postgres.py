@@ -47,7 +47,9 @@ async def test_frozen_it_costs_one_time_out_and_heals_by_itself(server: Embedded
         with loop_runs(), frozen(server):
             await process.fails_within_one_time_out()
             await process.is_as_declared()
+        assert not process.up
         await process.recovers()
+        assert process.up
 
 
 async def test_restarted_it_keeps_its_counts_and_crashed_it_counts_anew(server: EmbeddedPostgres) -> None:

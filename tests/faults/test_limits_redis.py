@@ -22,8 +22,10 @@ async def test_refused_it_keeps_nobody_waiting_and_is_used_when_it_is_there() ->
             async with limited(redis_url=server.url) as process:
                 await process.fails_within_one_time_out()
                 await process.is_as_declared()
+                assert not process.up
                 await server.start()
                 await process.recovers()
+                assert process.up
     finally:
         server.remove()
 
@@ -38,7 +40,9 @@ async def test_frozen_it_costs_one_time_out_and_heals_by_itself() -> None:
                 for _ in range(6):
                     await process.is_as_declared()
                     await asyncio.sleep(0.05)
+                assert not process.up
         await process.recovers()
+        assert process.up
 
 
 async def test_killed_and_started_again_it_counts_anew() -> None:
@@ -67,8 +71,10 @@ async def test_slow_it_counts_as_gone_and_as_there_when_it_is_quick_again() -> N
                 for _ in range(3):
                     await process.is_as_declared()
                     await asyncio.sleep(0.05)
+                assert not process.up
             proxy.delay = 0.0
             await process.recovers()
+            assert process.up
 
 
 async def test_slow_it_is_waited_for_as_long_as_was_declared() -> None:

@@ -19,7 +19,7 @@ from roadworthy.runtime.web import serving
 from roadworthy.service import ASGIApp
 
 EXAMPLES = int(os.environ.get("ROADWORTHY_TEST_EXAMPLES", "8"))
-SECONDS = 150.0
+SECONDS = 600.0
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_nothing_is_found(name: str, listener: socket.socket, tmp_path: Pa
                 "--continue-on-failure",
             ),
             *("--max-examples", str(EXAMPLES), "--generation-deterministic", "--seed", "1", "--workers", "1"),
-            *("--request-timeout", "10", *options),
+            *("--request-timeout", "60", *options),
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,4 @@
-"""The OWASP API Security Top 10 of 2023, item by item, on the two services as they are.
-
-API6 (sensitive business flows) is what rate limits by key are for: see the tests of those.
-"""
+"""The OWASP API Security Top 10 of 2023, item by item, on the two services as they are."""
 
 from __future__ import annotations
 
@@ -168,6 +165,28 @@ async def test_api5_no_function_of_the_operators_is_anybody_elses(monkeypatch: p
         headers = {"authorization": f"Bearer {search.secret}"}
         for method, path in (("DELETE", "/api/v1/sites/harbour-garden"), ("GET", "/api/v1/sites")):
             assert (await client.request(method, path, headers=headers)).status_code == 403, path
+
+
+async def test_api6_what_is_dear_is_not_had_again_and_again_by_a_script() -> None:
+    """A crawl makes the service ask another site for thousands of pages: one at a time, and few by the same key."""
+    from corpus import add_site
+
+    from sitesearch.app import app
+    from sitesearch.service import keys, pages, service
+
+    async with testing.running(service):
+        site = await add_site(pages)
+        issue: dict[str, Any] = {"scopes": keys.spec.scopes, "limit": "4/minute", "actor": "test"}
+        greedy, other = [await keys.issue(name, **issue) for name in ("greedy", "other")]
+        async with client_of(app, f"Bearer {greedy.secret}") as client:
+            asked = [await client.post(f"/api/v1/sites/{site.slug}/crawls") for _ in range(20)]
+        assert [answer.status_code for answer in asked] == [202, *[409] * 3, *[429] * 16]
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in asked[4:])
+        assert (
+            await pages.fetchval("SELECT count(*) FROM crawls WHERE site_id = $1 AND state = 'running'", site.id) == 1
+        )
+        async with client_of(app, f"Bearer {other.secret}") as client:
+            assert (await client.get("/api/v1/sites")).status_code == 200, "nobody else pays for it"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -230,7 +231,9 @@ async def test_starlette_alone(serve: Any) -> None:
 
 
 def test_what_takes_no_handlers_is_left_alone() -> None:
-    register_problems(object())
+    plain = SimpleNamespace(state="its own")
+    register_problems(plain)
+    assert vars(plain) == {"state": "its own"}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("late"), Problem(400)])
