@@ -421,3 +421,16 @@ async def test_what_few_jobs_have_stays_with_the_job_through_the_dead_letters(ba
     assert await retry_dead(backend.engine, [id or 0]) == 1
     (again,) = await claim(backend)
     assert again.options == options
+
+
+async def test_a_job_past_its_lease_is_overdue_until_somebody_takes_it_back(backend: Backend) -> None:
+    await backend.engine.enqueue([new_job(1), new_job(2)])
+    await claim(backend)
+    (counts,) = await backend.engine.counts()
+    assert (counts.running > 0, counts.overdue) == (True, 0)
+    await backend.advance(LEASE + SECOND)
+    (counts,) = await backend.engine.counts()
+    assert counts.overdue == counts.running
+    await backend.engine.rescue()
+    (counts,) = await backend.engine.counts()
+    assert counts.overdue == 0
