@@ -197,7 +197,7 @@ class Promises(Declaring):
         may_be_empty: str = "",
         alert: str | None = None,
     ) -> None:
-        """Declare a panel of the service's dashboard: what the PromQL `expr` gives over time, or several by their legend.
+        """Declare a panel of the service's dashboard: what the PromQL `expr` gives over time, or several by legend.
 
         `unit` is what the values are: "s", "bytes", "percentunit" (0.5 is half), "reqps" and "ops" and "cps" (requests,
         operations and anything else a second), "dtdurations" (seconds, shown as days and hours), "currencyUSD", "short"
