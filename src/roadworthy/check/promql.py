@@ -152,7 +152,9 @@ def _node(expression: Any) -> Node:
         case promql.Call():
             return Call(expression.func.name, tuple(_node(argument) for argument in expression.args))
         case promql.SubqueryExpr():
-            return Subquery(_node(expression.expr), expression.range or timedelta(0), expression.step, expression.offset)
+            return Subquery(
+                _node(expression.expr), expression.range or timedelta(0), expression.step, expression.offset
+            )
         case promql.NumberLiteral() | promql.StringLiteral():
             return Literal(expression.val)
     raise InvalidExpression(f"{type(expression).__name__} is not understood")

@@ -178,3 +178,28 @@ def test_what_cannot_be_imported_is_bad_input(check: Check) -> None:
     done = check("import nothing_of_that_name\n")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
+
+
+def test_rules_can_be_selected_and_left_out(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    source = HEAD + "service.queue('mail')\n" + INSTALL
+    assert check(source, "--select", "RW031").returncode == 0
+    assert check(source, "--select", "RW031,RW010").returncode == 1
+    assert check(source, "--ignore", "RW010").stdout == "no findings\n"
+    with pytest.raises(SystemExit) as ended:
+        check(source, "--ignore", "RW999")
+    assert ended.value.code == 2
+    assert "RW999 is no rule" in capsys.readouterr().err
+
+
+def test_sarif_for_code_scanning(check: Check) -> None:
+    done = check(HEAD + "service.queue('mail')\n" + INSTALL, "--format", "sarif")
+    assert done.returncode == 1
+    (result,) = json.loads(done.stdout)["runs"][0]["results"]
+    assert result["ruleId"] == "RW010"
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": LINE}
+
+
+def test_a_directory_that_is_not_there_is_bad_input(check: Check) -> None:
+    done = check(HEAD + INSTALL, "--deploy", "nowhere")
+    assert done.returncode == 2
+    assert "emit it first" in done.stderr

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from roadworthy.check.catalogue import TARGET_LABELS
 from roadworthy.check.expression import WATCHDOG, Expression
 from roadworthy.check.expression import Rule as Given
+from roadworthy.check.labels import carried
 from roadworthy.check.nearest import suggestion
 from roadworthy.check.promql import Selector, walk
 from roadworthy.check.rule import Problem, Rule
@@ -74,7 +75,9 @@ def twice(subject: Subject) -> Iterator[Problem]:
     for one in subject.expressions:
         if one.rule is None or not one.rule.written:
             continue
-        key = (one.kind, one.name, *sorted(one.rule.labels.items()))
+        # What a recording's expression carries may tell its series from another one's.
+        whole = one.kind == "alert" or (one.tree is not None and carried(one.tree, subject.catalogue) == frozenset())
+        key = (one.kind, one.name, "" if whole else one.text, *sorted(one.rule.labels.items()))
         if (before := seen.setdefault(key, one.place)) != one.place:
             yield Problem.of(
                 one, f"has the same name and labels as the one at {before}", "rename one, or give it a label of its own"
