@@ -36,6 +36,8 @@ def stall() -> Service:
     service.shedding()
     service.api_keys(prefix="stall", scopes=("buy",), routes={"/*": None})
     service.behind("varnish")
+    service.prices(cpu_hour=0.04, memory_gib_hour=0.005, monthly_budget=50)
+    service.meter("letters", price=0.001)
     service.counter("fruit_sold_total", "Pieces sold.", labels={"kind": ("apple", "pear"), "by": None})
     service.counter("visits_total", "Visits.")
     service.gauge("fruit_left", "Pieces left.", labels={"kind": ("apple", "pear")})
@@ -73,7 +75,7 @@ def test_a_service_is_drawn_with_what_it_has_and_nothing_else() -> None:
     assert [board.name for board in dashboards(Service("bare").spec)] == ["overview", "monitoring"]
     names = [board.name for board in dashboards(stall().spec)]
     assert names[:3] == ["overview", "objectives", "workers"]
-    assert {"api", "business", "database", "cache", "dependencies", "monitoring"} < set(names)
+    assert {"api", "business", "database", "cache", "dependencies", "cost", "monitoring"} < set(names)
     assert len(set(names)) == len(names) <= len(BOARDS)
 
 
