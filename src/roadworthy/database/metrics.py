@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from roadworthy.database.pool import PoolStatistics
     from roadworthy.telemetry.registry import MetricRegistry
 
-POOL_USED = MetricSpec("database_pool_used", "gauge", "Database connections in use.")
+POOL_USED = MetricSpec("database_pool_used", "gauge", "Database connections in use.", across="each")
 POOL_IDLE = MetricSpec("database_pool_idle", "gauge", "Database connections open and free.")
-POOL_LIMIT = MetricSpec("database_pool_limit", "gauge", "Database connections that may be open at once.")
+POOL_LIMIT = MetricSpec("database_pool_limit", "gauge", "Database connections that may be open at once.", across="each")
 POOL_WAITING = MetricSpec("database_pool_waiting", "gauge", "Callers that wait for a database connection.")
 
 STATEMENTS = MetricSpec(

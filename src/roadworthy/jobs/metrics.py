@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from roadworthy.telemetry.spec import Label, MetricSpec
@@ -52,6 +53,9 @@ JOB_WAIT = job_wait()
 JOBS_RESCUED = MetricSpec(
     "jobs_rescued_total", "counter", "Jobs taken back from a worker that stopped renewing their lease.", (_QUEUE,)
 )
+OBSERVED_EVERY = timedelta(seconds=15)
+"""How old what is told of queues may be."""
+
 QUEUE_SCHEDULED = MetricSpec("queue_scheduled", "gauge", "Jobs that wait for their time.", (_QUEUE,), across="max")
 QUEUE_READY = MetricSpec("queue_ready", "gauge", "Jobs that wait for a worker.", (_QUEUE,), across="max")
 QUEUE_RUNNING = MetricSpec("queue_running", "gauge", "Jobs in a worker's hand.", (_QUEUE,), across="max")

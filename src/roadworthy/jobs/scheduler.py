@@ -65,7 +65,7 @@ class Scheduler:
         queues: Sequence[QueueSpec],
         *,
         metrics: MetricRegistry,
-        observe_every: timedelta = timedelta(seconds=15),
+        observe_every: timedelta = catalogue.OBSERVED_EVERY,
         clock: Callable[[], float] = time.monotonic,
         keys: Keys | None = None,
     ) -> None:

@@ -47,9 +47,10 @@ def _pool(labels: dict[str, str]) -> Iterator[Panel]:
     used, idle, limit, waiting = (
         summed(selected(metric.name, labels)) for metric in (POOL_USED, POOL_IDLE, POOL_LIMIT, POOL_WAITING)
     )
+    of_each = f"{selected(POOL_USED.name, labels)} / {selected(POOL_LIMIT.name, labels)}"
     yield Panel(
         "Connections in use",
-        (Query(f"{used} / {limit}", "of those that may be open"),),
+        (Query(f"max by (process) ({of_each})", "{{process}}"),),
         unit="percentunit",
         alert="DatabasePoolExhausted",
     )

@@ -11,6 +11,7 @@ from roadworthy.emit.indicator import selected
 from roadworthy.emit.objectives import INTERVAL
 from roadworthy.jobs.metrics import (
     JOBS_FINISHED,
+    OBSERVED_EVERY,
     QUEUE_OLDEST_READY,
     QUEUE_OVERDUE,
     QUEUE_READY,
@@ -63,12 +64,14 @@ def _backlog(service: str, queue: str) -> Alert:
 def _late(service: str, queue: QueueSpec) -> Alert:
     oldest = selected(QUEUE_OLDEST_READY.name, {"service": service, "queue": queue.name})
     target = queue.target_latency.total_seconds()
-    after = INTERVAL * (int(target // INTERVAL.total_seconds()) + 1)
+    # What was true when the queue was observed: until the next time, even an empty one seems to wait.
+    bound = target + OBSERVED_EVERY.total_seconds()
+    after = INTERVAL * (int(bound // INTERVAL.total_seconds()) + 1)
     shown = _humanized(after + minutes(5))
     return Alert(
         "OldestJobAge",
         # Not time(), which runs on between two scrapes: an empty queue would look late.
-        f"max by (queue) (timestamp({oldest}) - {oldest}) > {target:g}",
+        f"max by (queue) (timestamp({oldest}) - {oldest}) > {bound:g}",
         minutes(5),
         "critical",
         f"Jobs of {queue.name} begin later than promised",

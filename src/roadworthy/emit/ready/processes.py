@@ -66,21 +66,24 @@ def _processes(service: str) -> Iterator[Alert]:
 def _connections(service: str) -> Alert:
     labels = {"service": service}
     used, limit = selected(POOL_USED.name, labels), selected(POOL_LIMIT.name, labels)
+    web = {**labels, "process": "web"}
+    of_web = selected(POOL_USED.name, web), selected(POOL_LIMIT.name, web)
     return Alert(
         "DatabasePoolExhausted",
-        f"sum({used}) / sum({limit}) > 0.8",
+        # Of each by itself: those of a process that waits are no use to another.
+        f"max by (process) ({used} / {limit}) > 0.8",
         minutes(5),
         "critical",
         "Almost all database connections are in use",
-        "{{ $value | humanizePercentage }} of the connections that the service may open are in use; past them, "
-        "requests wait for one another.",
+        "{{ $labels.process }} uses {{ $value | humanizePercentage }} of the connections that it may open; past them, "
+        "its requests or jobs wait for one another.",
         "Who holds them: long transactions, locks, slow queries (pg_stat_activity)? If load alone does, raise the "
         "pool's largest size, within what PostgreSQL has.",
         example=AlertExample(
-            {used: "9x60", limit: "10x60"},
-            {used: "7x60", limit: "10x60"},
+            {of_web[0]: "9x60", of_web[1]: "10x60"},
+            {of_web[0]: "7x60", of_web[1]: "10x60"},
             timedelta(0),
-            {},
-            {"{{ $value | humanizePercentage }}": "90%"},
+            {"process": "web"},
+            {"{{ $labels.process }}": "web", "{{ $value | humanizePercentage }}": "90%"},
         ),
     )
