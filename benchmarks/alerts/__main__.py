@@ -39,7 +39,7 @@ SERVICES: dict[str, ModuleType] = {"sitesearch": sitesearch, "vitals": vitals}
 FACTOR = 30.0
 _CALM = 600.0
 """Seconds, before compression, in which no alert may fire while all is well."""
-_DATA_WITHIN = 45.0
+_DATA_WITHIN = 25.0
 _ENDED_WITHIN = 60.0
 
 

@@ -78,13 +78,17 @@ async def _carried_out(
     fired = [_Fired(rules[title], began) for title in cause.alerts if title in rules]
     longest = max((one.rule.duration for one in fired), default=0.0)
     print(f"{running.name}: {cause.what}", file=sys.stderr)
-    async with cause.done(running), asyncio.TaskGroup() as group:
-        for one in fired:
-            group.create_task(_awaited(one, watch, receivers, cause.within + 2 * longest + 600 / factor))
+    failed = ""
+    within = cause.within + 2 * longest + 600 / factor
+    try:
+        async with cause.done(running):
+            await asyncio.gather(*(_awaited(one, watch, receivers, within) for one in fired))
+    except Exception as error:  # One cause that fails shall not end the others.
+        failed = f"the cause failed: {type(error).__name__}: {error}"
     undone = time.monotonic()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_over(one, watch, receivers, undone, factor)) for one in fired]
-    rows = [_row(cause, one, task.result(), receivers, undone) for one, task in zip(fired, tasks, strict=True)]
+    rows = [_row(cause, one, task.result(), receivers, failed) for one, task in zip(fired, tasks, strict=True)]
     for row in rows:
         print(f"{running.name}: {row.alert}: {'; '.join(row.broken) or 'as it should'}", file=sys.stderr)
     return rows + [_unknown(cause, running.name, title) for title in cause.alerts if title not in rules]
@@ -119,12 +123,10 @@ async def _over(
     return cleared, None if at is None else at - undone
 
 
-def _row(
-    cause: Cause, one: _Fired, over: tuple[float | None, float | None], receivers: Receivers, undone: float
-) -> Row:
+def _row(cause: Cause, one: _Fired, over: tuple[float | None, float | None], receivers: Receivers, failed: str) -> Row:
     rule, (cleared, resolved) = one.rule, over
     others = receivers.others(rule.receiver, rule.about)
-    broken = []
+    broken = [failed] if failed else []
     if one.fired is None:
         broken.append("did not fire")
     elif one.told is None:

@@ -112,7 +112,7 @@ def phases() -> tuple[Phase, ...]:
             Cause(
                 "1,200 jobs in a paused queue, and a webhook that came ten minutes ago",
                 ("WorkerQueueBacklog", "OldestJobAge ingestion", "IngestionLagging"),
-                all_of(queue_filled("ingestion", "normalise_event", count=1200), _event_waits),
+                all_of(_event_waits, queue_filled("ingestion", "normalise_event", count=1200)),
             ),
         ),
         (

@@ -30,7 +30,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """Where alerts go. Paths are of files that hold a secret, relative to alertmanager.yml.
+    """Where alerts go. Paths are of files that hold a secret, by where Alertmanager is started.
 
     `pages` holds PagerDuty's routing key, `pager` is the address of its events where that is not Alertmanager's default
     (in the EU, or of what speaks its protocol). `chat` holds Slack's webhook, `channel` is the channel there. Without

@@ -15,7 +15,7 @@ from roadworthy.resilience import shedding_metrics
 from roadworthy.resilience.breaker_metrics import STATE
 from roadworthy.service import ServiceSpec
 
-_OPEN = 2
+_HALF_OPEN = 1
 
 
 def guard_alerts(spec: ServiceSpec) -> Iterator[Alert]:
@@ -74,17 +74,18 @@ def _breaker(service: str, dependency: str) -> Alert:
     state = selected(STATE.name, {"service": service, "breaker": dependency})
     return Alert(
         "BreakerOpen",
-        f"max by (breaker) ({selected(STATE.name, {'service': service})}) >= {_OPEN}",
+        # Half open is not well either: an open one tries every few seconds, and a call that hangs keeps it half open.
+        f"max by (breaker) ({selected(STATE.name, {'service': service})}) >= {_HALF_OPEN}",
         minutes(5),
         "warning",
         "A dependency has failed too often to be called",
-        "The breaker of {{ $labels.breaker }} is open: calls of it are refused, and answered by a fallback where one "
-        "is declared.",
+        "The breaker of {{ $labels.breaker }} has not closed again: calls of it are refused, and answered by a "
+        "fallback where one is declared.",
         "Does the dependency answer elsewhere? Its errors are in the log under its name. Somebody may have opened the "
         "breaker by hand (3). It closes by itself when calls succeed again.",
         example=AlertExample(
-            {state: f"{_OPEN}x60"},
-            {state: "1x60"},
+            {state: f"{_HALF_OPEN}x60"},
+            {state: "0x60"},
             timedelta(0),
             {"breaker": dependency},
             {"{{ $labels.breaker }}": dependency},
