@@ -61,8 +61,8 @@ async def test_while_redis_hangs_requests_wait_for_one_time_out_between_them() -
             first = await asyncio.gather(*(shop.took(f"item {n}") for n in range(50)))
             later = [await shop.took(f"item {n}") for n in range(50, 100)]
             assert shop.asked == 101
-        assert max(first) < 10 * TIMEOUT
-        assert sum(later) < 10 * TIMEOUT, "fifty callers would have waited for fifty time-outs"
+        assert max(first) < 30 * TIMEOUT
+        assert sum(later) < 30 * TIMEOUT, "fifty callers would have waited for fifty time-outs"
         await shop.up()
         assert await shop.get("tea") == 1
         assert shop.asked == 101
