@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roadworthy.activity.keeper import Keeper
     from roadworthy.cache.caches import Caches
     from roadworthy.database.pool import Pool
     from roadworthy.edge.purger import Purger
@@ -45,3 +46,4 @@ class Binding:
     dependencies: Dependencies | None = None
     tracing: Tracing | None = None
     error_reports: ErrorReports | None = None
+    activities: Keeper | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roadworthy.activity import metrics as activity_metrics
 from roadworthy.cache import metrics as cache_metrics
 from roadworthy.cost import metrics as cost_metrics
 from roadworthy.database import metrics as database_metrics
@@ -37,5 +38,6 @@ def catalogue(spec: ServiceSpec) -> tuple[MetricSpec, ...]:
         *shedding_metrics.CATALOGUE,
         *telling_metrics.CATALOGUE,
         *cost_metrics.CATALOGUE,
+        *activity_metrics.CATALOGUE,
         *spec.metrics,
     )

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from roadworthy.activity.spec import ActivitySpec
 from roadworthy.cache.spec import CacheSpec
 from roadworthy.cost.spec import MeterSpec, PricesSpec
 from roadworthy.database.spec import DatabaseSpec
@@ -104,6 +105,7 @@ class ServiceSpec:
     meters: tuple[MeterSpec, ...] = ()
     lows: tuple[LowSpec, ...] = ()
     drifts: tuple[DriftSpec, ...] = ()
+    activities: tuple[ActivitySpec, ...] = ()
 
 
 class Service(Data, Work, Calls, Requests, Promises, Observing):
@@ -190,6 +192,7 @@ class Service(Data, Work, Calls, Requests, Promises, Observing):
             meters=of("meter"),
             lows=of("low"),
             drifts=of("drift"),
+            activities=of("activity"),
         )
 
     def _buckets(self, objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:

@@ -8,12 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from roadworthy.activity.spec import ActivitySpec
 from roadworthy.cache.spec import CacheSpec, Tier
 from roadworthy.database.spec import DatabaseSpec
 from roadworthy.declaration import declaring_directory, declaring_place
 from roadworthy.declaring.base import Declaring
-from roadworthy.duration import seconds
+from roadworthy.duration import days, seconds
 from roadworthy.errors import DeclarationError
+from roadworthy.handles.activity import Activity
 from roadworthy.handles.cache import Cache
 from roadworthy.handles.database import Database
 from roadworthy.handles.lock import Lock
@@ -97,6 +99,23 @@ class Data(Declaring):
         )
         self.declared.add("cache", spec)
         return Cache(self, spec)
+
+    def activity(self, name: str, *, keep: timedelta = days(400), floor: int = 20, most: int = 100_000) -> Activity:
+        """Declare somebody, such as "users", of whom it is counted on which days (UTC) they were active.
+
+        Its handle's `seen(id)` notes one of them. Days are kept for `keep`. Alerts on fewer than usual say nothing of
+        fewer than `floor` a day. A process remembers at most `most` that wait for a database which is away.
+
+        Raises DeclarationError where the service has no database yet.
+        """
+        if not self.declared.of("database"):
+            raise DeclarationError(
+                f"{declaring_place()}: activity {name!r} is kept in the service's database, and none is declared; "
+                "declare it before, with service.database()"
+            )
+        spec = ActivitySpec(name, keep, floor, most)
+        self.declared.add("activity", spec)
+        return Activity(self, spec)
 
     def lock(self, name: str, *, lease: timedelta = seconds(30), wait: timedelta = seconds(10)) -> Lock:
         """Make a lock that one process at a time holds: an `async with`, which renews it meanwhile.

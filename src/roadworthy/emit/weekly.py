@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from roadworthy.activity.metrics import ACTIVE, CHURN
+from roadworthy.activity.spec import ActivitySpec
 from roadworthy.duration import days, hours, minutes
 from roadworthy.emit.alert import Alert
 from roadworthy.emit.durations import written
@@ -35,6 +37,9 @@ def weekly_alerts(spec: ServiceSpec) -> Iterator[Alert]:
         yield _low(low, spec.name)
     for drift in spec.drifts:
         yield _drift(drift, spec.name)
+    for activity in spec.activities:
+        yield _few_active(activity, spec.name)
+        yield _many_leave(activity, spec.name)
 
 
 def _low(low: LowSpec, service: str) -> Alert:
@@ -60,6 +65,52 @@ def _low(low: LowSpec, service: str) -> Alert:
             {series: f"0+{step}x{usual} {reached}x60"},
             {series: f"0+{step}x{usual} {reached + half}+{half}x60"},
             EVERY * (usual + few),
+        ),
+        every=EVERY,
+    )
+
+
+def _few_active(activity: ActivitySpec, service: str) -> Alert:
+    day = selected(ACTIVE.name, {"service": service, "activity": activity.name, "window": "day"})
+    before, usual = f"max({day} offset 1w)", (_WEEK + hours(2)) // EVERY
+    return Alert(
+        "LowDailyActiveUsers",
+        # Days begin at midnight UTC for both, so the same hour counts as many hours.
+        f"max({day}) < 0.5 * {before}\nand {before} >= {activity.floor}",
+        hours(1),
+        "business",
+        f"Less than half as many {activity.name} are active as a week ago",
+        f"Up to this hour of the day less than half as many {activity.name} were active as a week ago.",
+        "Can people get in, and do what they come for? Try it. Was what notes them (`seen`) lost in a deploy, or is "
+        "the day a holiday? Does the scheduler run, which counts them?",
+        labels={"activity": activity.name},
+        example=AlertExample(
+            {day: f"{2 * activity.floor}x{usual} {activity.floor - 1}x60"},
+            {day: f"{2 * activity.floor}x{usual} {activity.floor}x60"},
+            EVERY * (usual + 1),
+        ),
+        every=EVERY,
+    )
+
+
+def _many_leave(activity: ActivitySpec, service: str) -> Alert:
+    churn = selected(CHURN.name, {"service": service, "activity": activity.name})
+    month = selected(ACTIVE.name, {"service": service, "activity": activity.name, "window": "month"})
+    fewest = f"{activity.floor}x400"
+    return Alert(
+        "HighChurnRate",
+        f"max({churn}) > 0.5\nand max({month}) >= {activity.floor}",
+        days(1),
+        "business",
+        f"More than half of the {activity.name} have left",
+        f"Of the {activity.name} who were active a month before, {{{{ $value | humanizePercentage }}}} were not since.",
+        "Compare the cohorts (retention_ratio): do all leave, or those who came lately? Look at releases, prices and "
+        "whom a campaign has brought in the month before.",
+        labels={"activity": activity.name},
+        example=AlertExample(
+            {churn: "0.51x400", month: fewest},
+            {churn: "0.5x400", month: fewest},
+            rendered={"{{ $value | humanizePercentage }}": "51%"},
         ),
         every=EVERY,
     )

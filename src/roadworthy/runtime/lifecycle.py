@@ -21,7 +21,7 @@ from roadworthy.edge import purger
 from roadworthy.errors import AlreadyRunning, DatabaseUnavailable
 from roadworthy.jobs.postgres import PostgresEngine
 from roadworthy.jobs.sealing import Keys, keys_of
-from roadworthy.runtime import caching, collectors, depending, limiting
+from roadworthy.runtime import activities, caching, collectors, depending, limiting
 from roadworthy.runtime import keys as api_keys
 from roadworthy.runtime.collectors import Collectors
 from roadworthy.runtime.embedded import SUPERUSER, EmbeddedPostgres
@@ -117,6 +117,7 @@ async def opened(
                 caching.opened(spec, dsn if share else None, redis_url, pool, registry) as caches,
                 api_keys.opened(spec.api_keys, dsn, registry) as verifiers,
                 depending.opened(spec, registry) as dependencies,
+                activities.opened(spec, dsn, registry) as keeper,
                 limiting.opened(spec, dsn if share else None, redis_url, registry, processes=processes) as limits,
             ):
                 yield Binding(
@@ -134,6 +135,7 @@ async def opened(
                     limits=limits,
                     tracing=telling.tracing,
                     error_reports=telling.error_reports,
+                    activities=keeper,
                 )
         finally:
             await engine.close()
@@ -141,7 +143,13 @@ async def opened(
 
 def migrations(spec: ServiceSpec) -> tuple[tuple[migration.Migration, ...], ...]:
     """Return the sets of migrations that the service's database needs: the library's, then its own."""
-    capabilities = ("roadworthy.jobs", "roadworthy.cache", "roadworthy.limits", "roadworthy.security")
+    capabilities = (
+        "roadworthy.jobs",
+        "roadworthy.cache",
+        "roadworthy.limits",
+        "roadworthy.security",
+        "roadworthy.activity",
+    )
     sets = [migration.load(name, name) for name in capabilities]
     if spec.database is not None and spec.database.migrations is not None:
         sets.append(migration.load(spec.database.migrations, spec.name))

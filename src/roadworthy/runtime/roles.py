@@ -113,10 +113,16 @@ async def _retire(worker: Worker, retired: asyncio.Event, stop: Stop) -> None:
 
 
 async def schedule(binding: Binding, spec: ServiceSpec, *, stop: Stop, changed: Changed) -> None:
-    """Enqueue every scheduled job when it is due, until told to stop."""
+    """Enqueue every scheduled job when it is due, and count who is active, until told to stop."""
     scheduler = Scheduler(binding.engine, spec.jobs, spec.queues, metrics=binding.metrics, keys=binding.keys)
     await changed("ready")
-    await scheduler.run(stop.requested)
+    counting = None if binding.activities is None else asyncio.create_task(binding.activities.count_forever())
+    try:
+        await scheduler.run(stop.requested)
+    finally:
+        if counting is not None:
+            counting.cancel()
+            await asyncio.wait([counting], timeout=1)
 
 
 async def _first(*waits: Awaitable[object]) -> None:

@@ -182,7 +182,7 @@ class _Machine:
             plans += [ProcessPlan(f"web-{number}", "web", listener=descriptor) for number in range(1, self._web + 1)]
         for queue in self._spec.queues:
             plans += [worker_plan(queue, number) for number in range(1, queue.workers[0] + 1)]
-        if self._spec.queues:
+        if self._spec.queues or self._spec.activities:
             plans.append(ProcessPlan("scheduler", "scheduler"))
         return plans
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from roadworthy import DeclarationError, Service
+from roadworthy import DeclarationError, Service, days
 from roadworthy.emit.monitoring import monitoring_files
 from roadworthy.emit.prometheus import rule_groups
 
@@ -23,15 +24,29 @@ def shop() -> Service:
     return service
 
 
+def busy() -> Service:
+    service = Service("shop", owner="sales")
+    service.database()
+    service.activity("shoppers", floor=7)
+    return service
+
+
 @pytest.mark.needs("promtool")
-def test_each_alert_fires_when_it_should_and_no_sooner(tmp_path: Path) -> None:
-    for path, text in monitoring_files(shop().spec).items():
+@pytest.mark.parametrize(
+    ("declared", "names"),
+    [(shop, ("LowOrders", "QualityDrift")), (busy, ("LowDailyActiveUsers", "HighChurnRate"))],
+    ids=["measures", "activity"],
+)
+def test_each_alert_fires_when_it_should_and_no_sooner(
+    tmp_path: Path, declared: Callable[[], Service], names: tuple[str, ...]
+) -> None:
+    for path, text in monitoring_files(declared().spec).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     rules, tests = (tmp_path / f"prometheus/{kind}/shop-weekly.yml" for kind in ("rules", "tests"))
-    assert all(f"{name} fires" in tests.read_text() for name in ("LowOrders", "QualityDrift"))
+    assert all(f"{name} fires" in tests.read_text() for name in names)
     for command in (["check", "rules", "--lint-fatal", rules], ["test", "rules", tests]):
-        done = subprocess.run(["promtool", *command], capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(["promtool", *command], capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -70,3 +85,17 @@ def test_what_cannot_work_is_refused() -> None:
     service.alert_when_drifting(size, runbook="Look.")
     with pytest.raises(DeclarationError, match="already declared"):
         service.alert_when_drifting(size, runbook="Look.")
+
+
+def test_who_is_active_is_kept_in_a_database_and_for_as_long_as_it_takes_to_see_who_leaves() -> None:
+    service = Service("shop")
+    with pytest.raises(DeclarationError, match=r"service.database\(\)"):
+        service.activity("shoppers")
+    service.database()
+    for arguments, says in (
+        ({"name": "Shoppers"}, "rename it"),
+        ({"name": "shoppers", "keep": days(30)}, "90 days"),
+        ({"name": "shoppers", "floor": 0}, "at least 1"),
+    ):
+        with pytest.raises(DeclarationError, match=says):
+            service.activity(**arguments)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Who was active on which day: counted exactly, kept without names."""
