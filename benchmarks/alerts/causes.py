@@ -7,12 +7,15 @@ import contextlib
 import itertools
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import psutil
+
+from roadworthy.database import driver
 
 from .running import Load, Running
 
@@ -68,8 +71,8 @@ def _signal(processes: Iterable[psutil.Process], number: int) -> None:
 
 
 @asynccontextmanager
-async def _meanwhile(*work: object) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(one) for one in work]  # type: ignore[call-overload]
+async def _meanwhile(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
     finally:
@@ -79,21 +82,42 @@ async def _meanwhile(*work: object) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def repeated(every: float, work: Callable[[], object]) -> AsyncIterator[None]:
+async def repeated(every: float, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Do a piece of work again and again."""
 
     async def forever() -> None:
         while True:
-            await work()  # type: ignore[misc]
+            await work()
             await asyncio.sleep(every)
 
     async with _meanwhile(forever()):
         yield
 
 
-def postgres_hangs(*loads: str) -> Done:
-    """Return what stops PostgreSQL, all of its processes."""
-    return lambda running: stopped(running.postgres())
+@asynccontextmanager
+async def postgres_hangs(running: Running) -> AsyncIterator[None]:
+    """Stop PostgreSQL, all of its processes."""
+    async with stopped(running.postgres()):
+        yield
+
+
+_OWN_TABLES = """
+SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') AS names FROM pg_tables
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'roadworthy')
+"""
+
+
+@asynccontextmanager
+async def tables_locked(running: Running) -> AsyncIterator[None]:
+    """Hold a transaction open that has locked the service's own tables."""
+    [row] = await running.sql(_OWN_TABLES)
+    connection = await driver.connect(running.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {row['names']} IN ACCESS EXCLUSIVE MODE", timeout=30)
+            yield
+    finally:
+        connection.terminate()
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from .causes import Cause, Phase
 from .receivers import Receiver, Receivers
@@ -54,9 +55,9 @@ async def exercised(
     rules = await watch.rules()
     rows: list[Row] = []
     for phase in phases:
-        wanted = [title for cause in phase for title in cause.alerts]
+        wanted = frozenset(title for cause in phase for title in cause.alerts)
         # What the last phase did by the way shall not pass for what this one does.
-        await watch.until(lambda wanted=wanted: not any(one in watch.firing for one in wanted), _SETTLED_WITHIN)
+        await watch.until(partial(wanted.isdisjoint, watch.firing), _SETTLED_WITHIN)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_carried_out(cause, running, watch, receivers, rules, factor)) for cause in phase

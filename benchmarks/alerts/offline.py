@@ -13,7 +13,7 @@ from typing import Any
 from .exercise import Row
 from .monitors import Monitors
 from .receivers import Receivers
-from .watch import Rule, Watch
+from .watch import Muting, Rule, Watch
 
 _CASE = re.compile(r"^\s*- name: (?P<alert>\w+) (?P<what>fires|stays quiet)$", re.MULTILINE)
 _NAMED = re.compile(r"^\s*- alert: (?P<alert>\w+)$", re.MULTILINE)
@@ -148,6 +148,4 @@ async def mutings(rules: Sequence[Rule], monitors: Monitors, watch: Watch, queue
 
 
 def _makes_needless(source: Mapping[str, str], target: Mapping[str, str]) -> bool:
-    from .watch import Muting
-
     return Muting(source, target).allowed

@@ -27,6 +27,7 @@ from .causes import (
     queue_filled,
     redis_hangs,
     service_stopped,
+    tables_locked,
 )
 from .running import Load, Running, running
 
@@ -126,11 +127,17 @@ def phases() -> tuple[Phase, ...]:
                     "HighAPIErrorRate",
                     "HighAPILatency",
                     "BreakerOpen",
-                    "DatabasePoolExhausted",
                     "AvailabilityBudgetBurn 1h",
                     "AvailabilityBudgetBurn 6h",
                 ),
-                all_of(asked(_new(0.2), _sites), postgres_hangs()),
+                all_of(asked(_new(0.2), _sites), postgres_hangs),
+            ),
+        ),
+        (
+            Cause(
+                "a transaction that keeps the tables locked",
+                ("DatabasePoolExhausted",),
+                all_of(asked(_new(0.1), _sites), tables_locked),
             ),
         ),
         (

@@ -34,6 +34,7 @@ from .causes import (
     redis_hangs,
     repeated,
     service_stopped,
+    tables_locked,
 )
 from .running import Load, Running, running
 
@@ -130,7 +131,6 @@ def phases() -> tuple[Phase, ...]:
                     "HealthCheckFailing",
                     "HighAPIErrorRate",
                     "HighAPILatency",
-                    "DatabasePoolExhausted",
                     "WebhooksNotKept",
                     *(
                         f"{objective}BudgetBurn {window}"
@@ -138,7 +138,14 @@ def phases() -> tuple[Phase, ...]:
                         for window in ("1h", "6h")
                     ),
                 ),
-                all_of(asked(_more), postgres_hangs()),
+                all_of(asked(_more), postgres_hangs),
+            ),
+        ),
+        (
+            Cause(
+                "a transaction that keeps the tables locked",
+                ("DatabasePoolExhausted",),
+                all_of(asked(_more), tables_locked),
             ),
         ),
         (

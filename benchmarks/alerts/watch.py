@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -112,7 +110,7 @@ class Watch:
         """Return the service's alerts, by title."""
         return rules_of(await self.monitors.rules(), self.service)
 
-    async def until(self, holds: Any, within: float) -> bool:
+    async def until(self, holds: Callable[[], bool], within: float) -> bool:
         """Wait until `holds()`, at most so many seconds; return whether it does."""
         patience = time.monotonic() + within
         while not holds():
@@ -161,12 +159,3 @@ class Watch:
 def title_of(labels: Mapping[str, str]) -> str:
     """Return how an alert that fires is called, by all its labels."""
     return title(labels["alertname"], {name: value for name, value in labels.items() if name in ("queue", "long")})
-
-
-def seconds(duration: str) -> float:
-    """Return the seconds of a duration of one unit, as rules have it."""
-    found = re.fullmatch(r"(\d+)(ms|[smhd])", duration)
-    if found is None:
-        raise ValueError(f"{duration!r} is no duration of one unit; write it as 90s, 5m, 1h or 3d")
-    unit = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-    return timedelta(seconds=int(found[1]) * unit).total_seconds()

@@ -29,7 +29,7 @@ async def test_what_is_wrong_is_told_to_whom_it_concerns_and_so_is_that_it_is_ov
             process.terminate()
             await process.wait()
     [vitals] = json.loads(output)["services"]
-    assert vitals["targets_up"] == vitals["targets"] == 2
+    assert vitals["targets_up"] == vitals["targets"] > 1
     assert vitals["unhealthy"] == {}
     assert vitals["mutings"] == []
     assert vitals["switch_calls"] > 0
