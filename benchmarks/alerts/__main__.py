@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from roadworthy.service import ServiceSpec
 
@@ -42,6 +43,7 @@ _CALM = 600.0
 _OF_DAYS = ("BudgetSpent", " 1d", " 3d")
 """Alerts on what was over days or more: this run's few minutes are all of that, its start included."""
 _DATA_WITHIN = 25.0
+_UP_WITHIN = 60.0
 _ENDED_WITHIN = 60.0
 
 
@@ -111,7 +113,7 @@ async def _service(name: str, plan: Plan, receivers: Receivers, directory: Path)
         shown = await panels(watched, spec, plan.factor, within=_DATA_WITHIN / (5 if plan.quick else 1))
         await asyncio.sleep(max(began + (0 if plan.quick else _CALM / plan.factor) - time.monotonic(), 0))
         quiet = tuple(sorted(one for one in watch.ever if not one.endswith(_OF_DAYS)))
-        targets = await watched.targets()
+        targets = await _up(watched)
         rules = await watch.rules()
         if plan.quick:
             rows = await exercised(running, watch, receivers, module.quick(), plan.factor)
@@ -144,6 +146,16 @@ async def _service(name: str, plan: Plan, receivers: Receivers, directory: Path)
             tuple(wrong),
             tuple(rows),
         )
+
+
+async def _up(watched: Monitors) -> list[dict[str, Any]]:
+    """Return the targets once all are up, or as they are after a while."""
+    patience = time.monotonic() + _UP_WITHIN
+    while True:
+        targets = await watched.targets()
+        if all(target["health"] == "up" for target in targets) or time.monotonic() > patience:
+            return targets
+        await asyncio.sleep(0.5)
 
 
 def as_json(results: Sequence[Result], plan: Plan) -> str:
