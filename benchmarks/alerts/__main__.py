@@ -30,7 +30,7 @@ from roadworthy.service import ServiceSpec
 from ..report import OURS, Report
 from . import sitesearch, vitals
 from .exercise import Row, exercised
-from .monitors import monitors
+from .monitors import Monitors, monitors
 from .offline import mutings, offline
 from .panels import Panels, panels
 from .receivers import Receivers
