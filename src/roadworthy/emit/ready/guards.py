@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from roadworthy.duration import minutes
 from roadworthy.emit.alert import Alert
@@ -12,7 +11,7 @@ from roadworthy.emit.objectives import INTERVAL
 from roadworthy.limits.metrics import DECISIONS, STORE_UP
 from roadworthy.objectives.spec import AlertExample
 from roadworthy.resilience import shedding_metrics
-from roadworthy.resilience.breaker_metrics import STATE
+from roadworthy.resilience.breaker_metrics import CALLS, STATE
 from roadworthy.service import ServiceSpec
 
 _HALF_OPEN = 1
@@ -72,10 +71,13 @@ def _limits_alone(service: str) -> Alert:
 
 def _breaker(service: str, dependency: str) -> Alert:
     state = selected(STATE.name, {"service": service, "breaker": dependency})
+    calls = selected(CALLS.name, {"service": service}, 'outcome=~"failed|rejected"')
+    rejected = selected(CALLS.name, {"service": service, "breaker": dependency, "outcome": "rejected"})
     return Alert(
         "BreakerOpen",
-        # Half open is not well either: an open one tries every few seconds, and a call that hangs keeps it half open.
-        f"max by (breaker) ({selected(STATE.name, {'service': service})}) >= {_HALF_OPEN}",
+        # Half open is not well either, where calls fail: one that hangs keeps it so. Without calls it means nothing.
+        f"max by (breaker) ({selected(STATE.name, {'service': service})}) >= {_HALF_OPEN}\n"
+        f"and sum by (breaker) (increase({calls}[5m])) > 0",
         minutes(5),
         "warning",
         "A dependency has failed too often to be called",
@@ -84,9 +86,9 @@ def _breaker(service: str, dependency: str) -> Alert:
         "Does the dependency answer elsewhere? Its errors are in the log under its name. Somebody may have opened the "
         "breaker by hand (3). It closes by itself when calls succeed again.",
         example=AlertExample(
-            {state: f"{_HALF_OPEN}x60"},
-            {state: "0x60"},
-            timedelta(0),
+            {state: f"{_HALF_OPEN}x60", rejected: "0+5x60"},
+            {state: f"{_HALF_OPEN}x60", rejected: "5x60"},
+            INTERVAL,
             {"breaker": dependency},
             {"{{ $labels.breaker }}": dependency},
         ),
