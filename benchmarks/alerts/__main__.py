@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import importlib
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -87,7 +88,11 @@ class Plan:
 
 
 async def run(names: Sequence[str], plan: Plan, directory: Path) -> list[Result]:
-    """Return what came of these services, which run side by side."""
+    """Return what came of these services, which run side by side; SIGTERM ends them all."""
+    whole = asyncio.current_task()
+    assert whole is not None
+    # What was started has process groups of its own, and would outlive this one.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     async with Receivers.listening() as receivers, asyncio.TaskGroup() as group:
         tasks = []
         for name in names:
