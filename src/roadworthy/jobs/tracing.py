@@ -32,7 +32,7 @@ def begun(tracing: Tracing, job: ClaimedJob) -> tuple[str, Span | None]:
     followed = tracing.records and link is not None and is_sampled(link)
     if not followed and not tracing.samples(trace_id):
         return trace_id, None
-    attributes = {
+    attributes: dict[str, str | int] = {
         "messaging.system": "roadworthy",
         "messaging.operation.type": "process",
         "messaging.destination.name": job.queue,

@@ -115,7 +115,7 @@ class Outbox(Generic[T]):
                 return
 
     def _deliver(self) -> None:
-        batch = []
+        batch: list[T] = []
         while self._items and len(batch) < self._batch:
             batch.append(self._items.popleft())
         self._under_way = len(batch)
