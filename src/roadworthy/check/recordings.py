@@ -17,7 +17,7 @@ _PASSES = 3
 def recorded(known: Mapping[str, Series], expressions: Iterable[Expression], spec: ServiceSpec) -> Mapping[str, Series]:
     """Return the series by name with those that recording rules among `expressions` add.
 
-    A rule's label has the values that rules give it; `slo` has only those that are declared.
+    A rule's label has the values that rules give it; `slo` and `metric` have only those that are declared.
     """
     rules = [one for one in expressions if one.kind == "recording"]
     found = dict(known)
@@ -36,6 +36,8 @@ def _series(one: Expression, known: Mapping[str, Series], spec: ServiceSpec) -> 
     labels = {label: _values(label, one.tree, known) for label in carries or ()}
     for name, value in ({} if one.rule is None else one.rule.labels).items():
         labels[name] = Values(frozenset({value}))
+        if name == "metric":
+            labels[name] = Values(frozenset(metric.name for metric in spec.metrics))
     if "slo" in labels:
         labels["slo"] = Values(frozenset(objective.name for objective in spec.objectives))
     return Series(one.name, "gauge", labels, open=carries is None)

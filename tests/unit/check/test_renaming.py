@@ -58,6 +58,11 @@ class Emitted:
         """Return those whose text fits."""
         return {(unit.file, unit.name) for unit in self.units if fits(unit)}
 
+    def following(self, those: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return what looks at a series that one of those rules records: it may lose a label by them."""
+        recorded = {name for _, name in those if ":" in name}
+        return self.naming(lambda unit: any(name in unit.text for name in recorded))
+
 
 def units(files: dict[str, str]) -> Iterator[Unit]:
     """Read the files in another way than the check does: line by line of what PyYAML and JSON give."""
@@ -124,7 +129,9 @@ def test_every_metric(emitted: Emitted, monkeypatch: pytest.MonkeyPatch) -> None
         everything = tuple(renamed if one.name == metric.name else one for one in catalogue(spec))
         monkeypatch.setattr(checked, "exported", lambda _, everything=everything: everything)
         own = tuple(renamed if one.name == metric.name else one for one in spec.metrics)
-        assert emitted.broken(replace(spec, metrics=own)) == expected, metric.name
+        broken = emitted.broken(replace(spec, metrics=own))
+        assert broken >= expected, metric.name
+        assert broken - expected <= emitted.following(expected), metric.name
         tried += 1
     assert tried > 40
 

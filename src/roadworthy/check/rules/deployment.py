@@ -126,6 +126,7 @@ def undeclared(subject: Subject) -> Iterator[Problem]:
         "limit": [limit.name for limit in spec.limits],
         "dependency": [dependency.name for dependency in spec.dependencies],
         "breaker": [dependency.name for dependency in spec.dependencies],
+        "metric": [metric.name for metric in spec.metrics],
     }
     for one in subject.expressions:
         for label, value in ({} if one.rule is None else one.rule.labels).items():
