@@ -95,7 +95,7 @@ def dead(migrated: None, dsn: str, output: Output) -> list[int]:
 def test_migrate_tells_what_is_pending_applies_it_and_then_has_nothing_to_do(output: Output) -> None:
     names = [
         f"roadworthy.{part} {path.stem}"
-        for part in ("jobs", "cache", "limits", "security")
+        for part in ("jobs", "cache", "limits", "security", "activity")
         for path in sorted((LIBRARY / part / "migrations").glob("*.sql"))
     ]
     assert main(["migrate", TARGET, "--dry-run"]) == 0
