@@ -122,7 +122,7 @@ async def test_scale_in_lets_a_long_job_finish(tmp_path: Path, dsn: str) -> None
 
 
 async def test_the_end_of_the_service_does_not_wait_for_a_retired_worker(tmp_path: Path, dsn: str) -> None:
-    async with scaled(tmp_path, dsn, ROADWORTHY_DRAIN_SECONDS="2") as service:
+    async with scaled(tmp_path, dsn, ROADWORTHY_DRAIN_SECONDS="8") as service:
         await service.enqueue(*[300.0] * 5)
         await service.has("work", ready=3)
         await service.happened("begun", 5)
