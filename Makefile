@@ -28,8 +28,8 @@ check: .venv ## Lint, types, layering, the services' declarations, and what is e
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src services
-	$(BIN)/roadworthy check sitesearch.service:service
-	$(BIN)/roadworthy check vitals.service:service
+	$(BIN)/roadworthy check sitesearch.service:service --deploy services/sitesearch/deploy
+	$(BIN)/roadworthy check vitals.service:service --deploy services/vitals/deploy
 	$(BIN)/roadworthy emit sitesearch.service:service --to services/sitesearch/deploy --check
 	$(BIN)/roadworthy emit vitals.service:service --to services/vitals/deploy --check
 
@@ -39,7 +39,7 @@ audit: .venv ## Ask for known weaknesses of the pinned dependencies (needs a reg
 bench: .venv ## Measure beside peers, all areas (ARGS=--quick takes under a minute each)
 	@echo "Installing the peers"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call PINNED,benchmarks/constraints.txt)
-	@for area in jobs http http_cache cache limits resilience overload probes crawl search vitals; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
+	@for area in jobs http http_cache cache limits resilience overload probes telemetry crawl search vitals alerts newcomer; do $(BIN)/python -m benchmarks.$$area $(ARGS) || exit 1; done
 
 cache-tests: .venv ## Run the public suite for HTTP caches (SUITE=a clone of http-tests/cache-tests after npm install)
 	@$(BIN)/python scripts/cache_tests.py "$(SUITE)" $(ARGS)

@@ -114,6 +114,10 @@ service.bounds(body=256 * 1024)
 # While there are more requests than it can answer, it answers what it can in time: first those that change something.
 service.shedding(initial=100)
 
+# What is told of single requests and of errors, where somebody asks: strangers call, so traces begin here.
+service.tracing(trust_callers=False)
+service.error_reports()
+
 # What it measures.
 searches = service.counter(
     "search_queries_total", "Searches served, by whether a page was found.", labels={"has_results": ("yes", "no")}

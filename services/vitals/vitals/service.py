@@ -39,6 +39,11 @@ service.browsers(
 service.bounds(body=16 * 1024, deadline=seconds(5))
 service.bounds("POST /webhooks/{provider}", body=1024 * 1024)
 
+# Who wears what sends something; and what is told of single requests and of errors, where somebody asks.
+wearers = service.activity("wearers")
+service.tracing()
+service.error_reports()
+
 # What it measures.
 webhooks = service.counter(
     "webhooks_total",

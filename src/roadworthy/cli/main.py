@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from roadworthy.cli import (
+    activity,
     audit,
     budget,
     cache,
@@ -43,6 +44,7 @@ _COMMANDS = (
     emit,
     budget,
     cost,
+    activity,
     config,
     jobs,
     keys,

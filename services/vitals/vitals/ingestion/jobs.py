@@ -20,6 +20,7 @@ from vitals.service import (
     oldest_pending,
     upkeep,
     values_refused,
+    wearers,
 )
 from vitals.webhooks import events as stored
 
@@ -60,6 +61,8 @@ async def normalise_event(event: int) -> None:
         events_failed.inc()
         raise PayloadUnreadable(reason)
     count(applied)
+    for user in applied.stale:
+        await wearers.seen(user)
 
 
 async def follow_up(applied: Applied) -> None:

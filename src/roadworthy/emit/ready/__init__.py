@@ -16,6 +16,7 @@ from roadworthy.emit.ready.processes import process_alerts
 from roadworthy.emit.ready.redis import redis_alerts
 from roadworthy.emit.ready.requests import request_alerts
 from roadworthy.emit.ready.scraping import scraping_alerts
+from roadworthy.emit.ready.telling import telling_alerts
 from roadworthy.service import ServiceSpec
 
 
@@ -37,3 +38,4 @@ def ready_alerts(spec: ServiceSpec) -> Iterator[Alert]:
     if spec.caches:
         yield from cache_alerts(spec.name)
     yield from guard_alerts(spec)
+    yield from telling_alerts(spec)
