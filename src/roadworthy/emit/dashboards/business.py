@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from roadworthy.activity.metrics import ACTIVE, CHURN, RETENTION
 from roadworthy.emit.dashboard import RATE_INTERVAL, Dashboard, Panel, Query, Row
 from roadworthy.emit.dashboards.expressions import quantile, rate
 from roadworthy.emit.indicator import selected
@@ -27,9 +28,9 @@ def business_metrics(spec: ServiceSpec) -> Dashboard | None:
     declared = tuple(_declared(panel) for panel in spec.panels)
     shown = _shown(declared)
     others = tuple(_own(metric, spec.name) for metric in spec.metrics if not shown.intersection(metric.series_names))
-    found = [
-        Row(title, panels) for title, panels in (("What it is for", declared), ("What it counts", others)) if panels
-    ]
+    people = tuple(panel for activity in spec.activities for panel in _people(activity.name, spec.name))
+    rows = (("What it is for", declared), ("Who comes, and comes back", people), ("What it counts", others))
+    found = [Row(title, panels) for title, panels in rows if panels]
     return Dashboard("business", "Business metrics", tuple(found)) if found else None
 
 
@@ -46,6 +47,34 @@ def _declared(panel: PanelSpec) -> Panel:
         description=panel.description,
         alert=panel.alert,
         may_be_empty=panel.may_be_empty,
+    )
+
+
+def _people(activity: str, service: str) -> Iterator[Panel]:
+    """Yield the panels of an activity: how many are active, which shares come back and which leave."""
+    labels = {"service": service, "activity": activity}
+    nobody = "Nobody came early enough to be counted."
+    yield Panel(
+        f"Active {activity}",
+        (Query(f"max by (window) ({selected(ACTIVE.name, labels)})", "in a {{window}}"),),
+        description=ACTIVE.help,
+        alert="LowDailyActiveUsers",
+        may_be_empty=nobody,
+    )
+    yield Panel(
+        f"Share of new {activity} who come back",
+        (Query(f"max by (weeks) ({selected(RETENTION.name, labels)})", "after {{weeks}} weeks"),),
+        "percentunit",
+        RETENTION.help,
+        may_be_empty=nobody,
+    )
+    yield Panel(
+        f"Share of {activity} who leave",
+        (Query(f"max({selected(CHURN.name, labels)})", "left"),),
+        "percentunit",
+        CHURN.help,
+        alert="HighChurnRate",
+        may_be_empty=nobody,
     )
 
 
