@@ -15,12 +15,13 @@ _SECRET_NAME = re.compile(
 )
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE)
 _API_KEY = re.compile(r"\b([a-z][a-z0-9_]{1,30}_[0-9A-Za-z]{8})_[0-9A-Za-z]{30}\b")
+# Each part is bounded, for a long text of words and hyphens would take quadratic time.
 _TOLD_SECRET = re.compile(
-    r"(\b[\w-]*(?:pass(?:word|wd|phrase)|secret|token|authorization|credential|api[_-]?key)[\w-]*[\"']?\s*[=:]\s*"
-    r"[\"']?(?:bearer |basic )?)[^\s\"'&,;]+",
+    r"(\b[\w-]{0,40}(?:pass(?:word|wd|phrase)|secret|token|authorization|credential|api[_-]?key)[\w-]{0,40}"
+    r"[\"']?\s{0,4}[=:]\s{0,4}[\"']?(?:bearer |basic )?)[^\s\"'&,;]+",
     re.IGNORECASE,
 )
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_MAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,190}")
 _SHORTEST_SECRET = 6
 _SHORTEST_API_KEY = 42
 _DEEPEST = 4
