@@ -22,6 +22,7 @@ def run_alone(options: argparse.Namespace, role: Callable[[Target, Settings, Say
     settings = Settings.load(os.environ)
     logging.configure(settings.log_format, settings.log_level)
     found = target(options)
+    logging.configure(settings.log_format, settings.log_level, secrets=lambda: found.service.secret_values)
 
     async def main() -> bool:
         return await role(found, settings, say)

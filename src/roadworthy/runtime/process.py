@@ -95,6 +95,7 @@ class SupervisedProcess:
         settings = Settings.load(os.environ)
         logging.configure(settings.log_format, settings.log_level)
         target = resolve(boot.target)
+        logging.configure(settings.log_format, settings.log_level, secrets=lambda: target.service.secret_values)
         # The application's modules declare, too, and what is declared later than the binding is not part of it.
         app = application(target) if self.role == "web" else None
         ledger = _ledger(boot.ledger)

@@ -10,7 +10,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, TextIO, cast
@@ -19,11 +19,13 @@ import msgspec
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from roadworthy.telemetry.masking import mask
+from roadworthy.telemetry.masking import hidden, mask
 
 Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Logger = FilteringBoundLogger
+Secrets = Callable[[], Collection[str]]
+"""Tells what must not stand in a line, whatever its name there."""
 
 CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("roadworthy_log_context")
 """What every line of the current task carries. One variable, not one a key: setting it costs a tenth."""
@@ -32,8 +34,10 @@ _FIRST = ("timestamp", "level", "logger", "event")
 _LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
-def configure(format: Format = "auto", level: Level = "info", stream: TextIO | None = None) -> None:
-    """Send every log line of the process to `stream` (standard error by default).
+def configure(
+    format: Format = "auto", level: Level = "info", stream: TextIO | None = None, *, secrets: Secrets = tuple
+) -> None:
+    """Send every log line of the process to `stream` (standard error by default), without the values of `secrets`.
 
     `auto` is `console` when the stream is a terminal, `json` otherwise. Call it again to change any of it; handlers
     that somebody else put on the root logger are removed.
@@ -43,7 +47,8 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
         out.reconfigure(errors="backslashreplace")
     terminal = out.isatty()
     console = format == "console" or (format == "auto" and terminal)
-    stamped, rendering = _processors(console=console, colors=terminal and not os.environ.get("NO_COLOR"))
+    colors = terminal and not os.environ.get("NO_COLOR")
+    stamped, rendering = _processors(console=console, colors=colors, secrets=secrets)
     structlog.configure(
         processors=[*stamped, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -71,7 +76,7 @@ def current() -> tuple[Format, Level]:
     return "json" if structlog.get_config()["processors"][-1] is _json else "console", level
 
 
-def _processors(*, console: bool, colors: bool) -> tuple[list[Processor], list[Processor]]:
+def _processors(*, console: bool, colors: bool, secrets: Secrets = tuple) -> tuple[list[Processor], list[Processor]]:
     """Return what completes an event, and what turns it into a line."""
     completing: list[Processor] = [
         _in_context,
@@ -80,7 +85,7 @@ def _processors(*, console: bool, colors: bool) -> tuple[list[Processor], list[P
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
     ]
     line = _Console(colors=colors) if console else _json
-    return completing, [structlog.processors.format_exc_info, _masked, line]
+    return completing, [structlog.processors.format_exc_info, _Masking(secrets), line]
 
 
 def get_logger(name: str) -> Logger:
@@ -115,10 +120,18 @@ def _in_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
     return event
 
 
-def _masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for name, value in event.items():
-        event[name] = mask(name, value)
-    return event
+class _Masking:
+    """Masks what stands under telling names and, anywhere in a line's texts, the values of secrets."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        secrets = self._secrets()
+        for name, value in event.items():
+            shown = mask(name, value)
+            event[name] = hidden(shown, secrets) if secrets and isinstance(shown, str) else shown
+        return event
 
 
 def _json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:

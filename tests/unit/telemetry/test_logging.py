@@ -186,3 +186,18 @@ def test_lines_that_nobody_has_configured_go_to_standard_error(capsys: pytest.Ca
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "page fetched" in printed.err
+
+
+def test_the_value_of_a_secret_stands_in_no_line() -> None:
+    stream, secret = io.StringIO(), "k7Qz93mXw2Lp"
+    configure("json", stream=stream, secrets=lambda: (secret,))
+    try:
+        raise ValueError(f"refused {secret}")
+    except ValueError:
+        get_logger("shop").exception(f"cannot pay with {secret}", url=f"https://shop.test/?k={secret}")
+    logging.getLogger("third.party").warning("sent %s", secret)
+    assert secret not in stream.getvalue()
+    first, second = written(stream)
+    assert (first["event"], first["url"]) == ("cannot pay with ***", "https://shop.test/?k=***")
+    assert first["exception"].endswith("ValueError: refused ***")
+    assert second["event"] == "sent ***"
