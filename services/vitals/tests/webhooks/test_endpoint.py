@@ -242,3 +242,20 @@ async def test_a_later_day_is_another_event(client: httpx.AsyncClient, running: 
     await testing.drain(running)
     rows = await database.fetch("SELECT value FROM observations ORDER BY started_at")
     assert [row["value"] for row in rows] == [100, 200]
+
+
+async def test_a_webhook_that_is_cut_off_while_the_database_hangs_counts_as_not_kept(
+    client: httpx.AsyncClient, running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(events: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(receiving, "keep", hang)
+    sending = asyncio.create_task(post(client, BODY))
+    await asyncio.wait_for(asked.wait(), 60)
+    sending.cancel()
+    await asyncio.wait([sending], timeout=60)
+    assert testing.metric(running, "webhooks_total", outcome="unavailable") == 1

@@ -53,7 +53,8 @@ class Webhooks:
             self._count("unavailable" if problem.status >= 500 else _OUTCOME_OF.get(problem.status, "unreadable"))
             await ProblemResponse(problem)(scope, receive, send)
             return
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            # Cut off by the request's deadline, or by a sender that did not wait for longer.
             self._count("unavailable")
             raise
         self._count("accepted")
